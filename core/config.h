@@ -1,0 +1,69 @@
+/* config.h - the configuration file: from text to one checked struct per section.
+ *
+ * config_load makes an outline of the text first (includes, sections, titles, keys, each with file:line), asks for each
+ * plugin's description, then lets libconfuse parse item by item and schema.c convert and check; so one mistake never
+ * hides the next.  It does no I/O but reading the files, and starts nothing.
+ * Threads: the main thread's.  A config is immutable once loaded.
+ */
+#ifndef WEIR_CONFIG_H
+#define WEIR_CONFIG_H
+
+#include "weir_plugin.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#define CONFIG_MISTAKES_MAX 200u /* kept; the others are counted */
+
+/* Every mistake found, in the order of the file: `FILE:LINE: section "title": key: what is wrong, what is allowed`. */
+struct config_mistakes {
+    char **lines;
+    size_t count;
+    size_t more; /* beyond CONFIG_MISTAKES_MAX */
+};
+/* file NULL: no place.  Control characters in the text are escaped. */
+void config_mistake(struct config_mistakes *mistakes, const char *file, int line, const char *format, ...)
+    WEIR_PRINTF(4, 5);
+void config_mistakes_print(const struct config_mistakes *mistakes, FILE *out);
+void config_mistakes_free(struct config_mistakes *mistakes);
+
+/* One section: one instance to be. */
+struct config_section {
+    const struct weir_plugin *plugin;
+    const char *plugin_name; /* as written: "pg_stats" */
+    const char *title;       /* "orders"; the plugin's name for a plugin without titles */
+    const char *name;        /* for logs and metrics: "pg_stats/orders", or "http" */
+    const char *file;
+    int line;                /* of the section's first line */
+    bool enabled;
+    int64_t interval_ns, timeout_ns;
+    uint64_t max_series;
+    const struct weir_label *labels; /* sorted by name; put on all its series */
+    size_t nlabels;
+    void *values;            /* the plugin's config struct, plugin->config_size bytes */
+    struct weir_binding **bindings; /* the WEIR_SERVICE options that are set, in the order of the file */
+    size_t nbindings;
+};
+
+struct config {
+    const char *file;
+    int64_t interval_ns, timeout_ns;
+    uint64_t max_series;      /* of all instances together */
+    uint64_t lane_max_bytes;  /* ceiling of one lane */
+    int64_t log_level;        /* enum weir_level */
+    const struct weir_label *labels; /* of the whole collector, for sinks that push */
+    size_t nlabels;
+    struct config_section *sections; /* in the order of the file, disabled ones too */
+    size_t nsections;
+};
+
+/* Finds a plugin by name: its description (options normalised to this core's struct sizes), or NULL and the reason.
+ * Called once per name. */
+typedef const struct weir_plugin *config_resolve(void *context, const char *name, char *why, size_t why_size);
+
+/* 0 and *config, or WEIR_ECONFIG with at least one mistake.  The caller frees both. */
+int config_load(const char *path, config_resolve *resolve, void *context, struct config **config,
+                struct config_mistakes *mistakes);
+void config_free(struct config *config);
+
+#endif
