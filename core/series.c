@@ -769,6 +769,8 @@ out:
 
 static int dying_add(struct series_group *group, struct series_cell *cell, uint32_t index)
 {
+    if (cell->flags & SERIES_BURIED)
+        return WEIR_ESTALE;
     if (cell->flags & SERIES_DYING)
         return WEIR_OK;
     if (group->dying_count == group->dying_room) {
@@ -837,7 +839,7 @@ static int sweep_one(struct series_group *group, struct series_cell *cell, uint3
     uint32_t b = atomic_load_explicit(&cell->mark[1], memory_order_relaxed) & SERIES_TURN_MASK;
     int status;
 
-    if ((cell->flags & SERIES_DYING) || group->turn - (a > b ? a : b) < turns)
+    if ((cell->flags & (SERIES_DYING | SERIES_BURIED)) || group->turn - (a > b ? a : b) < turns)
         return 0;
     status = dying_add(group, cell, index);
     return status < 0 ? status : 1;
@@ -871,10 +873,11 @@ void series_reuse(struct series_registry *registry, uint32_t index)
     struct series_group *group = series_group_get(registry, cell->group);
     uint32_t handle = atomic_load_explicit(&cell->handle, memory_order_relaxed);
 
+    /* Release: a reader that sees any of this in a snapshot also sees that a later pass was committed. */
     atomic_store_explicit(&cell->handle, 0, memory_order_release);
-    atomic_store_explicit(&cell->mark[0], 0, memory_order_relaxed);
-    atomic_store_explicit(&cell->mark[1], 0, memory_order_relaxed);
-    atomic_store_explicit(&cell->bits[0], (handle >> SERIES_INDEX_BITS) + 1u, memory_order_relaxed);
+    atomic_store_explicit(&cell->mark[0], 0, memory_order_release);
+    atomic_store_explicit(&cell->mark[1], 0, memory_order_release);
+    atomic_store_explicit(&cell->bits[0], (handle >> SERIES_INDEX_BITS) + 1u, memory_order_release);
     pthread_mutex_lock(&registry->lock);
     labelset_unuse(registry, meta->labelset);
     registry->count--;

@@ -33,7 +33,8 @@
 enum series_cell_flag {
     SERIES_IS_COUNTER = 1, /* falls only by starting again */
     SERIES_HAS_START = 2,  /* has started again: its start time is in `starts` */
-    SERIES_DYING = 4       /* released, RELEASED not yet published */
+    SERIES_DYING = 4,      /* released */
+    SERIES_BURIED = 8      /* RELEASED is published: waits for its index to be free */
 };
 
 /* 32 bytes per series, the only memory that publishing touches. */

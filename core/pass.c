@@ -1,0 +1,310 @@
+/* pass.c - publishing and committing; pass.h says what a pass promises.
+ *
+ * Order matters in two places.  The group's `committed` is stored before the lane's tail moves, so that a sink which
+ * has read a pass finds current values at least as new.  A released index is reused only by pass_reuse, after every
+ * cursor has gone beyond the RELEASED record, so that a handle a sink still knows never means two things.
+ */
+#include "pass.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAN_BITS UINT64_C(0x7ff8000000000001) /* the one NaN that is a value; pipeline.md: others mean staleness */
+#define MILLISECOND_NS INT64_C(1000000)
+
+const char *const pass_refusal_names[PASS_REFUSALS] = {"stale_handle", "other_group", "duplicate",
+                                                       "outside_pass", "lane_full",   "max_series"};
+
+int pass_init(struct pass *pass, struct series_registry *registry, uint64_t capacity, uint64_t ceiling)
+{
+    memset(pass, 0, sizeof(*pass));
+    pass->registry = registry;
+    return ring_lane_init(&pass->lane, capacity, ceiling);
+}
+
+void pass_destroy(struct pass *pass)
+{
+    ring_lane_destroy(&pass->lane);
+    free(pass->graves);
+}
+
+static void refuse(struct pass *pass, enum pass_refusal reason, uint64_t count)
+{
+    atomic_fetch_add_explicit(&pass->refused[reason], count, memory_order_relaxed);
+}
+
+void pass_begin(struct pass *pass, struct series_group *group, int64_t wall_ns)
+{
+    uint64_t committed = atomic_load_explicit(&group->committed, memory_order_relaxed);
+
+    pass_reuse(pass);
+    pass->group = group;
+    pass->broken = false;
+    pass->time_ns = wall_ns > pass->last_time_ns ? wall_ns : pass->last_time_ns;
+    pass->committed_turn = (uint32_t)(committed >> 1);
+    pass->half = 1u - ((unsigned)committed & 1u);
+    /* A turn of its own even if the last pass was aborted: marks that one left behind mean nothing. */
+    group->turn = (group->turn + 1) & SERIES_TURN_MASK;
+    if (group->turn == 0)
+        group->turn = 1;
+    pass->turn = group->turn;
+    group->seen = 0;
+    group->born = 0;
+}
+
+static bool counter_fell(uint64_t before, bool before_integer, uint64_t now, bool now_integer)
+{
+    double a, b;
+
+    if (before_integer && now_integer)
+        return now < before;
+    memcpy(&a, &before, sizeof(a));
+    memcpy(&b, &now, sizeof(b));
+    return (now_integer ? (double)now : b) < (before_integer ? (double)before : a);
+}
+
+/* A counter that fell has started again: some time after the last pass, as far as anyone knows. */
+static void counter_restart(struct pass *pass, struct series_cell *cell, uint32_t index)
+{
+    const struct series_group *group = pass->group;
+    int64_t before = (int64_t)atomic_load_explicit(&group->times[1u - pass->half], memory_order_relaxed);
+    int64_t start = before + MILLISECOND_NS < pass->time_ns ? before + MILLISECOND_NS : pass->time_ns;
+
+    cell->flags |= SERIES_HAS_START;
+    atomic_store_explicit(&series_starts(pass->registry)[index], start, memory_order_release);
+}
+
+int pass_publish(struct pass *pass, const struct weir_value *values, size_t count)
+{
+    struct series_group *group = pass->group;
+    struct series_cell *cells = series_cells(pass->registry);
+    const _Atomic int64_t *starts = series_starts(pass->registry);
+    const uint32_t turn = pass->turn, committed_turn = pass->committed_turn;
+    const unsigned half = pass->half;
+    const uint64_t time = (uint64_t)pass->time_ns;
+    int status = WEIR_OK;
+
+    if (!group) {
+        refuse(pass, PASS_REFUSED_CLOSED, count);
+        return WEIR_EINVAL;
+    }
+    if (pass->broken || ring_lane_reserve(&pass->lane, count) < 0) {
+        pass->broken = true;
+        refuse(pass, PASS_REFUSED_ROOM, count);
+        return WEIR_ELIMIT;
+    }
+    while (count) {
+        size_t run, put = 0;
+        _Atomic uint64_t *words = ring_claim(&pass->lane.writer, count, &run);
+
+        /* Slots of refused values are simply not used: ring_claimed below counts only what was put. */
+        for (size_t i = 0; i < run; i++) {
+            const struct weir_value *value = &values[i];
+            uint32_t index = value->series & SERIES_INDEX_MAX, flags, mark;
+            struct series_cell *cell = &cells[index];
+            uint64_t bits = value->value.u64, start = 0;
+            bool live;
+
+            if (value->series == WEIR_NO_SERIES)
+                continue;
+            if (atomic_load_explicit(&cell->handle, memory_order_relaxed) != value->series ||
+                cell->flags & (SERIES_DYING | SERIES_BURIED)) {
+                refuse(pass, PASS_REFUSED_STALE, 1);
+                status = WEIR_ESTALE;
+                continue;
+            }
+            if (cell->group != group->id) {
+                refuse(pass, PASS_REFUSED_GROUP, 1);
+                status = WEIR_EINVAL;
+                continue;
+            }
+            if ((atomic_load_explicit(&cell->mark[half], memory_order_relaxed) & SERIES_TURN_MASK) == turn) {
+                refuse(pass, PASS_REFUSED_DUPLICATE, 1);
+                status = WEIR_EINVAL;
+                continue;
+            }
+            flags = value->flags & WEIR_U64 ? (uint32_t)WEIR_S_U64 : 0u;
+            if (!flags && isnan(value->value.f64))
+                bits = NAN_BITS;
+            mark = atomic_load_explicit(&cell->mark[1u - half], memory_order_relaxed);
+            live = committed_turn && (mark & SERIES_TURN_MASK) == committed_turn;
+            if (cell->flags & SERIES_IS_COUNTER) {
+                if (live && counter_fell(atomic_load_explicit(&cell->bits[1u - half], memory_order_relaxed),
+                                         mark & SERIES_MARK_U64, bits, flags))
+                    counter_restart(pass, cell, index);
+                if (cell->flags & SERIES_HAS_START) {
+                    start = (uint64_t)atomic_load_explicit(&starts[index], memory_order_relaxed);
+                    flags |= WEIR_S_START;
+                }
+            }
+            group->seen += live;
+            group->born += !live;
+            atomic_store_explicit(&cell->bits[half], bits, memory_order_release);
+            atomic_store_explicit(&cell->mark[half], turn | (flags & WEIR_S_U64 ? SERIES_MARK_U64 : 0u),
+                                  memory_order_release);
+            ring_store(words, (uint64_t)flags << 32 | value->series, time, bits, start);
+            words += RING_WORDS;
+            put++;
+        }
+        ring_claimed(&pass->lane.writer, put);
+        values += run;
+        count -= run;
+    }
+    return status;
+}
+
+static void put(struct pass *pass, uint32_t flags, uint32_t id, uint64_t bits, uint64_t aux)
+{
+    struct weir_sample sample = {
+        .head = (uint64_t)flags << 32 | id, .time_ns = pass->time_ns, .bits = bits, .aux = aux};
+
+    ring_lane_put(&pass->lane, &sample);
+}
+
+/* Tells of every series that was in the last pass and is not in this one. */
+static void put_stale(struct pass *pass)
+{
+    const struct series_group *group = pass->group;
+    const struct series_cell *cells = series_cells(pass->registry);
+    uint64_t stale = 0;
+
+    for (const struct series_extent *extent = &group->extents; extent;
+         extent = atomic_load_explicit(&extent->next, memory_order_relaxed)) {
+        uint32_t used = extent == group->last_extent ? group->used
+                                                     : atomic_load_explicit(&extent->count, memory_order_relaxed);
+
+        for (uint32_t index = extent->first; index < extent->first + used; index++) {
+            const struct series_cell *cell = &cells[index];
+            uint32_t was = atomic_load_explicit(&cell->mark[1u - pass->half], memory_order_relaxed) & SERIES_TURN_MASK;
+            uint32_t is = atomic_load_explicit(&cell->mark[pass->half], memory_order_relaxed) & SERIES_TURN_MASK;
+            uint32_t handle = atomic_load_explicit(&cell->handle, memory_order_relaxed);
+
+            if (handle && was == pass->committed_turn && is != pass->turn) {
+                put(pass, WEIR_S_STALE, handle, 0, 0);
+                stale++;
+            }
+        }
+    }
+    atomic_fetch_add_explicit(&pass->stale_marked, stale, memory_order_relaxed);
+}
+
+static bool graves_reserve(struct pass *pass, size_t count)
+{
+    size_t room = pass->grave_room ? pass->grave_room : 64;
+    struct pass_grave *graves;
+
+    if (pass->grave_count + count <= pass->grave_room)
+        return true;
+    while (room < pass->grave_count + count)
+        room *= 2;
+    graves = malloc(room * sizeof(*graves));
+    if (!graves)
+        return false;
+    for (size_t i = 0; i < pass->grave_count; i++)
+        graves[i] = pass->graves[(pass->grave_first + i) % pass->grave_room];
+    free(pass->graves);
+    pass->graves = graves;
+    pass->grave_first = 0;
+    pass->grave_room = room;
+    return true;
+}
+
+/* Tells that released series have ended, the first `count` of those that are due.  They stay findable until bury. */
+static void put_released(struct pass *pass, uint32_t count)
+{
+    struct series_group *group = pass->group;
+    struct series_cell *cells = series_cells(pass->registry);
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct series_cell *cell = &cells[group->dying[i]];
+
+        /* Made again since, or listed twice: not due. */
+        if ((cell->flags & (SERIES_DYING | SERIES_BURIED)) != SERIES_DYING)
+            continue;
+        put(pass, WEIR_S_RELEASED, atomic_load_explicit(&cell->handle, memory_order_relaxed), 0, 0);
+        cell->flags |= SERIES_BURIED;
+        pass->graves[(pass->grave_first + pass->grave_count++) % pass->grave_room] =
+            (struct pass_grave){.position = pass->lane.writer.head, .index = group->dying[i]};
+        series_bury(pass->registry, group, group->dying[i]);
+    }
+    group->dying_count -= count;
+    memmove(group->dying, group->dying + count, group->dying_count * sizeof(*group->dying));
+}
+
+static void close_with_mark(struct pass *pass, enum weir_pass_status status, uint32_t count)
+{
+    struct series_group *group = pass->group;
+
+    group->number++;
+    put(pass, WEIR_S_MARK | (uint32_t)status << 8, group->id, count, group->number);
+    pass->last_time_ns = pass->time_ns;
+    if (status != WEIR_PASS_KEPT) {
+        atomic_store_explicit(&group->times[pass->half], (uint64_t)pass->time_ns, memory_order_release);
+        atomic_store_explicit(&group->numbers[pass->half], group->number, memory_order_release);
+        atomic_store_explicit(&group->statuses[pass->half], (uint32_t)status, memory_order_release);
+        atomic_store_explicit(&group->counts[pass->half], count, memory_order_release);
+        atomic_store_explicit(&group->committed, (uint64_t)pass->turn << 1 | pass->half, memory_order_release);
+        group->live = count;
+    }
+    atomic_store_explicit(&group->kept, status == WEIR_PASS_KEPT, memory_order_release);
+    ring_lane_commit(&pass->lane);
+    atomic_fetch_add_explicit(status == WEIR_PASS_OK     ? &group->passes_ok
+                              : status == WEIR_PASS_KEPT ? &group->passes_kept
+                                                         : &group->passes_failed,
+                              1, memory_order_relaxed);
+    pass->group = NULL;
+}
+
+enum weir_pass_status pass_commit(struct pass *pass, enum weir_pass_status status)
+{
+    struct series_group *group = pass->group;
+    uint32_t ending = group->dying_count;
+
+    if (pass->broken && status == WEIR_PASS_OK)
+        status = WEIR_PASS_FAILED;
+    if (status == WEIR_PASS_OK && ring_lane_reserve(&pass->lane, group->live - group->seen + ending + 1ul) < 0)
+        status = WEIR_PASS_FAILED;
+    if (status != WEIR_PASS_OK) {
+        ring_lane_abort(&pass->lane);
+        /* Cells written by this pass carry its turn: take another. */
+        if (group->seen + group->born)
+            group->turn = pass->turn = pass->turn == SERIES_TURN_MASK ? 1 : pass->turn + 1;
+        group->seen = 0;
+        group->born = 0;
+    }
+    if (status == WEIR_PASS_KEPT) {
+        close_with_mark(pass, status, 0);
+        return status;
+    }
+    /* What an earlier pass of the lane has held fits again: its live series and a mark.  Ends can wait. */
+    if (ring_lane_reserve(&pass->lane, group->live - group->seen + ending + 1ul) < 0 || !graves_reserve(pass, ending))
+        ending = 0;
+    if (group->seen != group->live)
+        put_stale(pass);
+    put_released(pass, ending);
+    close_with_mark(pass, status, group->seen + group->born);
+    return status;
+}
+
+void pass_end_group(struct pass *pass, struct series_group *group, int64_t wall_ns)
+{
+    pass_begin(pass, group, wall_ns);
+    /* What cannot be listed now for want of memory is stale all the same, and stays until the group begins again. */
+    (void)series_release_all(pass->registry, group);
+    (void)pass_commit(pass, WEIR_PASS_OK);
+}
+
+void pass_reuse(struct pass *pass)
+{
+    uint64_t consumed;
+
+    if (!pass->grave_count)
+        return;
+    consumed = ring_lane_consumed(&pass->lane);
+    while (pass->grave_count && pass->graves[pass->grave_first].position <= consumed) {
+        series_reuse(pass->registry, pass->graves[pass->grave_first].index);
+        pass->grave_first = (pass->grave_first + 1) % pass->grave_room;
+        pass->grave_count--;
+    }
+}
