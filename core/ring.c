@@ -153,6 +153,7 @@ int ring_lane_init(struct ring_lane *lane, uint64_t capacity, uint64_t ceiling)
 {
     memset(lane, 0, sizeof(*lane));
     capacity = capacity_round(capacity);
+    ceiling = capacity_round(ceiling);
     lane->ceiling = ceiling < capacity ? capacity : ceiling;
     lane->newest = segment_new(capacity, 0);
     if (!lane->newest)
@@ -216,6 +217,8 @@ int ring_lane_reserve(struct ring_lane *lane, uint64_t count)
     capacity = capacity_round(capacity + capacity / 4);
     if (capacity < need)
         capacity = capacity_round(need);
+    if (capacity > lane->ceiling)
+        capacity = lane->ceiling;
     return lane_grow(lane, capacity);
 }
 
