@@ -20,7 +20,7 @@
 struct ring_segment {
     _Atomic(struct ring_segment *) newer;
     size_t bytes;
-    unsigned users; /* the writer and the cursors in it; under the lane's lock */
+    unsigned users; /* the writer, the cursors in it, the older segment; under the lane's lock */
     struct ring_memory memory;
 };
 
@@ -137,11 +137,15 @@ static struct ring_segment *segment_new(uint64_t capacity, uint64_t start)
     return segment;
 }
 
-/* Under the lane's lock. */
+/* Under the lane's lock.  The older segment is a user of the newer one, so that a reader finds its way through all. */
 static void segment_leave(struct ring_segment *segment)
 {
-    if (--segment->users == 0)
+    while (segment && --segment->users == 0) {
+        struct ring_segment *newer = atomic_load_explicit(&segment->newer, memory_order_relaxed);
+
         munmap(segment, segment->bytes);
+        segment = newer;
+    }
 }
 
 static uint64_t capacity_round(uint64_t capacity)
@@ -198,6 +202,7 @@ static int lane_grow(struct ring_lane *lane, uint64_t capacity)
     atomic_store_explicit(&lane->capacity, capacity, memory_order_relaxed);
     pthread_mutex_lock(&lane->lock);
     lane->newest = fresh;
+    fresh->users++;
     atomic_store_explicit(&old->newer, fresh, memory_order_release);
     segment_leave(old);
     pthread_mutex_unlock(&lane->lock);
