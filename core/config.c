@@ -8,6 +8,7 @@
 #include "schema.h"
 #include "secret.h"
 #include "util/arena.h"
+#include "util/strbuf.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -53,9 +54,8 @@ struct known_plugin {
 
 void config_mistake(struct config_mistakes *mistakes, const char *file, int line, const char *format, ...)
 {
-    char what[1024], *text;
-    char **more = NULL;
-    size_t length;
+    struct strbuf text = {.ceiling = 16384};
+    char what[1024], **more = NULL;
     va_list args;
 
     if (mistakes->count < CONFIG_MISTAKES_MAX)
@@ -68,22 +68,20 @@ void config_mistake(struct config_mistakes *mistakes, const char *file, int line
     va_start(args, format);
     vsnprintf(what, sizeof(what), format, args);
     va_end(args);
-    length = strlen(what) * 4 + (file ? strlen(file) : 0) + 32;
-    text = malloc(length);
-    if (!text) {
+    if (file)
+        strbuf_printf(&text, "%s:%d: ", file, line);
+    for (const char *s = what; *s; s++) {
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            strbuf_printf(&text, "\\x%02X", (unsigned)(unsigned char)*s);
+        else
+            strbuf_add(&text, s, 1);
+    }
+    if (text.failed) {
+        strbuf_free(&text);
         mistakes->more++;
         return;
     }
-    mistakes->lines[mistakes->count++] = text;
-    if (file)
-        text += sprintf(text, "%s:%d: ", file, line);
-    for (const char *s = what; *s; s++) {
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            text += sprintf(text, "\\x%02X", (unsigned)(unsigned char)*s);
-        else
-            *text++ = *s;
-    }
-    *text = '\0';
+    mistakes->lines[mistakes->count++] = text.text;
 }
 
 void config_mistakes_print(const struct config_mistakes *mistakes, FILE *out)
@@ -183,7 +181,7 @@ static const char *join(struct schema_context *context, const char *a, const cha
     char *text = arena_alloc(context->arena, length + 1);
 
     if (text)
-        sprintf(text, "%s%s%s%s", a, middle, b, end);
+        snprintf(text, length + 1, "%s%s%s%s", a, middle, b, end);
     context->no_memory |= !text;
     return text ? text : a;
 }

@@ -24,9 +24,6 @@ struct loader *loader_new(const char *const *folders, size_t nfolders, const str
 /* Frees the descriptions; the code stays. */
 void loader_free(struct loader *loader);
 
-/* A built-in plugin under the name of its description, so that it is configured and run as any other. */
-int loader_add(struct loader *loader, const struct weir_plugin *description, char *why, size_t why_size);
-
 /* NULL and the reason: not found (folders named), missing symbol, other major, truncated, wrong architecture, writable by
  * others, refused by itself, broken description.  Loads a name once; later calls give the same answer. */
 const struct loader_plugin *loader_load(struct loader *loader, const char *name, char *why, size_t why_size);

@@ -1,6 +1,6 @@
 /* log.h - one line per event: `level instance: message`, to stderr or to journald.
  *
- * Repeated lines of one instance (same format) are limited: after a burst of 5 within 60 s the others are counted, and the count
+ * Repeated lines of one instance (same but for figures) are limited: after a burst of 5 within 60 s the others are counted, and the count
  * is told once with the next one that passes.  Control characters and bytes that are not UTF-8 are escaped, a line is cut at 2 kB.
  * journald's native protocol is used when stderr is its stream (JOURNAL_STREAM), with PRIORITY, WEIR_INSTANCE and
  * SYSLOG_IDENTIFIER; otherwise stderr, in one write, with a timestamp when it is not the journal.

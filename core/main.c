@@ -43,10 +43,9 @@ static const char usage[] =
     "\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
 
-static _Noreturn void usage_error(const char *format, const char *word)
+static _Noreturn void usage_error(const char *what, const char *word)
 {
-    fprintf(stderr, format, word);
-    fputs("\nTry `weir --help`.\n", stderr);
+    fprintf(stderr, "weir: %s%s%s%s\nTry `weir --help`.\n", what, word ? " \"" : "", word ? word : "", word ? "\"" : "");
     exit(2);
 }
 
@@ -66,25 +65,25 @@ static struct arguments arguments_parse(int argc, char **argv)
         case 'c': arguments.config = optarg; break;
         case 'p':
             if (arguments.nfolders == FOLDERS_MAX)
-                usage_error("weir: more folders than fit: \"%s\"", optarg);
+                usage_error("more folders than fit, at", optarg);
             arguments.folders[arguments.nfolders++] = optarg;
             break;
         case 'h': fputs(usage, stdout); exit(0);
         case 'V': puts("weir " WEIR_VERSION); exit(0);
-        case ':': usage_error("weir: option \"%s\" needs a value", argv[optind - 1]);
-        default: usage_error("weir: unknown option \"%s\"", argv[optind - 1]);
+        case ':': usage_error("a value is missing after", argv[optind - 1]);
+        default: usage_error("unknown option", argv[optind - 1]);
         }
     }
     if (optind == argc)
-        usage_error("weir: %s", "a command is missing");
+        usage_error("a command is missing", NULL);
     arguments.command = argv[optind++];
     if (strcmp(arguments.command, "describe") == 0) {
         if (optind == argc)
-            usage_error("weir: %s", "describe needs the name of a plugin");
+            usage_error("describe needs the name of a plugin", NULL);
         arguments.plugin = argv[optind++];
     }
     if (optind < argc)
-        usage_error("weir: unexpected argument \"%s\"", argv[optind]);
+        usage_error("unexpected argument", argv[optind]);
     if (!arguments.nfolders)
         arguments.folders[arguments.nfolders++] = WEIR_PLUGIN_DIR;
     return arguments;
@@ -236,7 +235,7 @@ int main(int argc, char **argv)
     else if (strcmp(arguments.command, "describe") == 0)
         status = describe(arguments.plugin, loader);
     else
-        usage_error("weir: unknown command \"%s\"", arguments.command);
+        usage_error("unknown command", arguments.command);
     loader_free(loader);
     return status;
 }
