@@ -1,0 +1,374 @@
+/* session.c - one PostgreSQL session over libpq's non-blocking interface; session.h says what holds.
+ *
+ * libpq, chapters "Asynchronous Command Processing" and "Functions Associated with the COPY Command".
+ */
+#include "session.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND_NS INT64_C(1000000000)
+#define SECRET_BYTES 4096u
+#define KEYWORDS_MAX 60
+
+/* What a server says, on one line and not too long. */
+static void clean(char *text, const char *from)
+{
+    size_t n = 0;
+
+    for (; from && *from && n + 1 < SESSION_REASON_MAX; from++) {
+        if (*from == '\n' || *from == '\t') {
+            if (n && text[n - 1] != ' ')
+                text[n++] = ' ';
+        } else {
+            text[n++] = *from;
+        }
+    }
+    while (n && text[n - 1] == ' ')
+        n--;
+    text[n] = '\0';
+}
+
+static void ignore_notice(void *context, const PGresult *result)
+{
+    (void)context;
+    (void)result;
+}
+
+/* Waits for the connection's socket; a timeout or interruption dooms the session and asks the server to cancel. */
+static int wait_for(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                    int events, int64_t deadline_ns)
+{
+    int ready = host->wait_fd(user, PQsocket(session->connection), events, deadline_ns);
+
+    if (ready >= 0)
+        return ready;
+    session->doomed = true;
+    if (session->busy)
+        worker_cancel(worker, session->connection);
+    return ready;
+}
+
+/* ---- Connecting ---------------------------------------------------------------------------------------------------- */
+
+/* One address of the server, until the deadline. */
+static int connect_one(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                       const struct session_target *target, const char *database, const char *address,
+                       int64_t deadline_ns, char *reason)
+{
+    const char *keywords[KEYWORDS_MAX + 6], *values[KEYWORDS_MAX + 6];
+    char password[SECRET_BYTES];
+    PostgresPollingStatusType polling = PGRES_POLLING_WRITING;
+    int n = 0, status = WEIR_OK;
+
+    for (; target->keywords[n] && n < KEYWORDS_MAX; n++) {
+        keywords[n] = target->keywords[n];
+        values[n] = target->values[n];
+    }
+    if (address) {
+        keywords[n] = "hostaddr";
+        values[n++] = address;
+    }
+    if (database) {
+        keywords[n] = "dbname";
+        values[n++] = database;
+    }
+    if (target->password) {
+        if (host->secret(user, target->password, password, sizeof(password)) < 0) {
+            snprintf(reason, SESSION_REASON_MAX, "could not read the password; see password_file");
+            return WEIR_EFAIL;
+        }
+        keywords[n] = "password";
+        values[n++] = password;
+    }
+    keywords[n] = values[n] = NULL;
+    session->connection = PQconnectStartParams(keywords, values, 0);
+    explicit_bzero(password, sizeof(password));
+    if (!session->connection) {
+        snprintf(reason, SESSION_REASON_MAX, "no memory");
+        return WEIR_ENOMEM;
+    }
+    PQsetNoticeReceiver(session->connection, ignore_notice, NULL);
+    while (PQstatus(session->connection) != CONNECTION_BAD && polling != PGRES_POLLING_OK &&
+           polling != PGRES_POLLING_FAILED) {
+        status = wait_for(session, host, user, worker, polling == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ns);
+        if (status < 0)
+            break;
+        polling = PQconnectPoll(session->connection);
+    }
+    if (status == WEIR_ETIMEOUT)
+        snprintf(reason, SESSION_REASON_MAX, "no answer to the connection attempt in time");
+    else if (status < 0)
+        snprintf(reason, SESSION_REASON_MAX, "interrupted");
+    else if (polling == PGRES_POLLING_OK)
+        return PQsetnonblocking(session->connection, 1) == 0 ? WEIR_OK : WEIR_EFAIL;
+    else {
+        clean(reason, PQerrorMessage(session->connection));
+        status = WEIR_EFAIL;
+    }
+    session_close(session);
+    return status;
+}
+
+/* Runs a statement of ours; its one row, if any, comes back. */
+static int run(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+               const char *sql, int64_t deadline_ns, PGresult **row)
+{
+    PGresult *result;
+    int status = session_send(session, host, user, worker, sql, NULL, deadline_ns);
+
+    while (status == WEIR_OK && (status = session_result(session, host, user, worker, &result, NULL, deadline_ns)) == WEIR_OK &&
+           result) {
+        if (row && PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1) {
+            PQclear(*row);
+            *row = result;
+        } else {
+            PQclear(result);
+        }
+    }
+    return status;
+}
+
+/* The settings of a session on loan.  `local` is true for a transaction behind a pooler. */
+static void pin_text(char *sql, size_t size, const struct session *session, const struct session_target *target, bool local)
+{
+    const char *encoding = PQparameterStatus(session->connection, "server_encoding");
+    /* Bytes of an SQL_ASCII database may not be UTF-8, and the server would refuse to send them as such. */
+    bool raw = encoding && strcmp(encoding, "SQL_ASCII") == 0;
+
+    snprintf(sql, size,
+             "SELECT pg_catalog.set_config('search_path', '', %1$s), "
+             "pg_catalog.set_config('statement_timeout', '%2$lld', %1$s), "
+             "pg_catalog.set_config('lock_timeout', '%3$lld', %1$s), "
+             "pg_catalog.set_config('idle_in_transaction_session_timeout', '60000', %1$s), "
+             "pg_catalog.set_config('jit', 'off', %1$s), "
+             "pg_catalog.set_config('client_encoding', '%4$s', %1$s), "
+             "pg_catalog.set_config('%5$s_read_only', 'on', %1$s)",
+             local ? "true" : "false", (long long)(target->statement_timeout_ns / 1000000),
+             (long long)(target->lock_timeout_ns / 1000000), raw ? "SQL_ASCII" : "UTF8",
+             local ? "transaction" : "default_transaction");
+}
+
+/* Learns what the server is, and pins the session. */
+static int pin(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+               const struct session_target *target, int64_t deadline_ns)
+{
+    PGresult *facts = NULL;
+    char sql[1024];
+    int status = run(session, host, user, worker,
+                     "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), "
+                     "pg_catalog.current_setting('is_superuser')", deadline_ns, &facts);
+
+    if (status < 0)
+        goto out;
+    if (!facts) {
+        status = host->fail(user, WEIR_EFAIL, "the server did not say what it is");
+        goto out;
+    }
+    session->server_version = PQserverVersion(session->connection);
+    /* A pooler makes up process numbers of its own. */
+    if (target->pooler == 1 ||
+        (target->pooler < 0 && atoll(PQgetvalue(facts, 0, 0)) != PQbackendPID(session->connection)))
+        session->flags |= WEIR_POOL_POOLER;
+    if (PQgetvalue(facts, 0, 1)[0] == 't')
+        session->flags |= WEIR_POOL_RECOVERY;
+    if (strcmp(PQgetvalue(facts, 0, 2), "on") == 0)
+        session->flags |= WEIR_POOL_SUPERUSER;
+    if (!(session->flags & WEIR_POOL_POOLER)) {
+        pin_text(sql, sizeof(sql), session, target, false);
+        status = run(session, host, user, worker, sql, deadline_ns, NULL);
+    }
+out:
+    PQclear(facts);
+    return status;
+}
+
+int session_open(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                 const struct session_target *target, const char *database, int64_t deadline_ns, char *reason)
+{
+    struct worker_addresses addresses = {.count = 1};
+    int status = WEIR_EFAIL;
+
+    *session = (struct session){0};
+    if (target->lookup) {
+        status = worker_resolve(worker, host, user, target->host, deadline_ns, &addresses);
+        if (status < 0) {
+            snprintf(reason, SESSION_REASON_MAX, "the name \"%s\" could not be looked up", target->host);
+            return status;
+        }
+    }
+    for (size_t i = 0; i < addresses.count; i++) {
+        /* Each address has its share of what is left, so that a dead first one does not use it all. */
+        int64_t now_ns = host->now_ns(), share_ns = (deadline_ns - now_ns) / (int64_t)(addresses.count - i);
+
+        *session = (struct session){0};
+        status = connect_one(session, host, user, worker, target, database, target->lookup ? addresses.text[i] : NULL,
+                             now_ns + share_ns, reason);
+        if (status == WEIR_OK || status == WEIR_EINTR)
+            break;
+    }
+    if (status < 0)
+        return status;
+    status = pin(session, host, user, worker, target, deadline_ns);
+    if (status < 0) {
+        clean(reason, PQstatus(session->connection) == CONNECTION_BAD ? PQerrorMessage(session->connection)
+                      : status == WEIR_ETIMEOUT                       ? "no answer to the first statement in time"
+                      : status == WEIR_EINTR                          ? "interrupted"
+                                                                      : "the session could not be pinned");
+        session_close(session);
+    }
+    return status;
+}
+
+void session_close(struct session *session)
+{
+    if (session->connection)
+        PQfinish(session->connection);
+    *session = (struct session){0};
+}
+
+bool session_alive(struct session *session)
+{
+    struct pollfd ready = {.fd = PQsocket(session->connection), .events = POLLIN};
+
+    if (poll(&ready, 1, 0) > 0 && !PQconsumeInput(session->connection))
+        return false;
+    return PQstatus(session->connection) == CONNECTION_OK;
+}
+
+int session_lend(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                 const struct session_target *target, int64_t deadline_ns)
+{
+    char sql[1100] = "BEGIN; ";
+    int status;
+
+    if (!(session->flags & WEIR_POOL_POOLER))
+        return WEIR_OK;
+    pin_text(sql + strlen(sql), sizeof(sql) - strlen(sql), session, target, true);
+    status = run(session, host, user, worker, sql, deadline_ns, NULL);
+    session->in_transaction = status == WEIR_OK;
+    return status;
+}
+
+void session_return(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                    int64_t deadline_ns)
+{
+    if (session->busy || PQstatus(session->connection) != CONNECTION_OK)
+        session->doomed = true;
+    if (session->doomed)
+        return;
+    if (session->in_transaction) {
+        session->in_transaction = false;
+        if (run(session, host, user, worker, "ROLLBACK", deadline_ns, NULL) < 0)
+            session->doomed = true;
+    }
+    if (PQtransactionStatus(session->connection) != PQTRANS_IDLE)
+        session->doomed = true;
+}
+
+/* ---- Statements ---------------------------------------------------------------------------------------------------- */
+
+static int broken(struct session *session, const struct weir_host *host, struct weir_self *user)
+{
+    char text[SESSION_REASON_MAX];
+
+    session->doomed = true;
+    clean(text, PQerrorMessage(session->connection));
+    return host->fail(user, WEIR_EFAIL, "the connection broke: %s", text);
+}
+
+int session_send(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                 const char *sql, const struct weir_pool_parameters *parameters, int64_t deadline_ns)
+{
+    int sent = parameters ? PQsendQueryParams(session->connection, sql, parameters->count, NULL, parameters->values, NULL, NULL, 0)
+                          : PQsendQuery(session->connection, sql);
+    int left, status;
+
+    if (!sent)
+        return broken(session, host, user);
+    session->busy = true;
+    while ((left = PQflush(session->connection)) > 0) {
+        status = wait_for(session, host, user, worker, POLLOUT | POLLIN, deadline_ns);
+        if (status < 0)
+            return status;
+        if ((status & POLLIN) && !PQconsumeInput(session->connection))
+            return broken(session, host, user);
+    }
+    return left < 0 ? broken(session, host, user) : WEIR_OK;
+}
+
+/* The statement took too long: told as what it is. */
+static int late(const struct weir_host *host, struct weir_self *user, int status)
+{
+    return status == WEIR_ETIMEOUT ? host->fail(user, status, "the server did not answer before the deadline") : status;
+}
+
+int session_result(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                   PGresult **result, char *sqlstate, int64_t deadline_ns)
+{
+    char text[SESSION_REASON_MAX];
+    const char *state;
+    int status;
+
+    *result = NULL;
+    if (sqlstate)
+        sqlstate[0] = '\0';
+    while (PQisBusy(session->connection)) {
+        status = wait_for(session, host, user, worker, POLLIN, deadline_ns);
+        if (status < 0)
+            return late(host, user, status);
+        if (!PQconsumeInput(session->connection))
+            return broken(session, host, user);
+    }
+    *result = PQgetResult(session->connection);
+    if (!*result) {
+        session->busy = false;
+        return PQstatus(session->connection) == CONNECTION_OK ? WEIR_OK : broken(session, host, user);
+    }
+    if (PQresultStatus(*result) != PGRES_FATAL_ERROR && PQresultStatus(*result) != PGRES_BAD_RESPONSE)
+        return WEIR_OK;
+    state = PQresultErrorField(*result, PG_DIAG_SQLSTATE);
+    clean(text, PQresultErrorField(*result, PG_DIAG_MESSAGE_PRIMARY));
+    if (!*text)
+        clean(text, PQresultErrorMessage(*result));
+    if (sqlstate && state)
+        snprintf(sqlstate, 6, "%s", state);
+    status = host->fail(user, WEIR_EFAIL, "%s%s%s", state ? state : "", state ? ": " : "", text);
+    PQclear(*result);
+    *result = NULL;
+    /* The end of the failed statement, so that the session is ready for another. */
+    while (PQstatus(session->connection) == CONNECTION_OK) {
+        PGresult *rest;
+
+        while (PQisBusy(session->connection)) {
+            if (wait_for(session, host, user, worker, POLLIN, deadline_ns) < 0 || !PQconsumeInput(session->connection)) {
+                session->doomed = true;
+                return status;
+            }
+        }
+        rest = PQgetResult(session->connection);
+        if (!rest)
+            break;
+        PQclear(rest);
+    }
+    session->busy = false;
+    return status;
+}
+
+int session_copy_row(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                     char **row, int *length, int64_t deadline_ns)
+{
+    int status;
+
+    while ((*length = PQgetCopyData(session->connection, row, 1)) == 0) {
+        status = wait_for(session, host, user, worker, POLLIN, deadline_ns);
+        if (status < 0)
+            return late(host, user, status);
+        if (!PQconsumeInput(session->connection))
+            return broken(session, host, user);
+    }
+    return *length < -1 ? broken(session, host, user) : WEIR_OK;
+}

@@ -1,0 +1,56 @@
+/* session.h - one PostgreSQL session over libpq, never blocking beyond a deadline.
+ *
+ * Threads: one at a time.  Every wait goes through host->wait_fd with the caller's self, so that it ends at the deadline or
+ * when the caller is interrupted.
+ */
+#ifndef POOL_SESSION_H
+#define POOL_SESSION_H
+
+#include "weir_pool.h"
+#include "worker.h"
+
+#include <stdbool.h>
+
+#define SESSION_REASON_MAX 400u
+
+/* How to reach a server: libpq's keywords and values, NULL-terminated. */
+struct session_target {
+    const char *const *keywords;
+    const char *const *values;
+    const char *host;              /* name or address or socket folder; NULL: libpq's default */
+    bool lookup;                   /* host is a name to be looked up */
+    const struct weir_secret *password; /* or NULL: .pgpass, PGPASSWORD */
+    int64_t statement_timeout_ns, lock_timeout_ns;
+    int pooler;                    /* -1: find out; 0, 1 */
+};
+
+struct session {
+    PGconn *connection;
+    uint32_t flags;                /* enum weir_pool_session_flag */
+    int server_version;
+    bool in_transaction;           /* behind a pooler, while lent */
+    bool doomed;                   /* must be closed */
+    bool busy;                     /* a statement's results are not all read */
+};
+
+/* Connects and pins; all of it until the deadline.  On failure the session is closed, and `reason` says why. */
+int session_open(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                 const struct session_target *target, const char *database, int64_t deadline_ns, char *reason);
+void session_close(struct session *session);
+/* False if the server has closed it meanwhile. */
+bool session_alive(struct session *session);
+/* Begin and end of a loan: behind a pooler, a pinned transaction. */
+int session_lend(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                 const struct session_target *target, int64_t deadline_ns);
+void session_return(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                    int64_t deadline_ns);
+
+/* As in weir_pool.h. */
+int session_send(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                 const char *sql, const struct weir_pool_parameters *parameters, int64_t deadline_ns);
+int session_result(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                   PGresult **result, char *sqlstate, int64_t deadline_ns);
+int session_copy_row(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                     char **row, int *length, int64_t deadline_ns);
+
+#endif
