@@ -1,0 +1,615 @@
+/* pool.c - PostgreSQL sessions on loan: slots, waiting, backoff, what is told and counted.
+ *
+ * A pool has one server today, and slots for `max` sessions of any of its databases.  Users lend slots under the lock and work
+ * with a session without it.  The pool alone tells what happens to the server, one line per change of state; users pass its
+ * EAGAIN on in silence.
+ */
+#include "session.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define SECOND_NS INT64_C(1000000000)
+#define KEYWORDS_MAX 50
+#define RELEASE_NS SECOND_NS /* for ending a pooler's transaction */
+
+struct pool_config {
+    const char *primary, *host, *dbname, *user, *sslmode, *sslrootcert, *sslcert, *sslkey, *application_name;
+    const struct weir_secret *password;
+    int64_t port, max, connect_timeout_ns, statement_timeout_ns, lock_timeout_ns, idle_timeout_ns, lifetime_ns;
+    int64_t backoff_min_ns, backoff_max_ns, pooler;
+};
+
+static const char *const pooler_choices[] = {"auto", "yes", "no", NULL};
+static const char *const sslmode_choices[] = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full", NULL};
+
+#define AT(field) .offset = offsetof(struct pool_config, field)
+static const struct weir_option options[] = {
+    {.name = "primary", .type = WEIR_STRING, AT(primary),
+     .help = "Connection string of the server, without a password: \"host=db1 dbname=postgres user=weir\"."},
+    {.name = "host", .type = WEIR_STRING, AT(host), .help = "Name, address or socket folder; wins over primary, as the rows below do."},
+    {.name = "port", .type = WEIR_INT, .min = 1, .max = 65535, AT(port), .help = "Port of the server."},
+    {.name = "dbname", .type = WEIR_STRING, AT(dbname), .help = "Database to connect to."},
+    {.name = "user", .type = WEIR_STRING, AT(user), .help = "Role to connect as; one with pg_monitor is enough."},
+    {.name = "password", .type = WEIR_SECRET, AT(password),
+     .help = "Password of the role; without one libpq looks into .pgpass and PGPASSWORD."},
+    {.name = "sslmode", .type = WEIR_STRING, AT(sslmode), .help = "As libpq's sslmode: disable to verify-full."},
+    {.name = "sslrootcert", .type = WEIR_STRING, AT(sslrootcert), .help = "File with the certificates to trust."},
+    {.name = "sslcert", .type = WEIR_STRING, AT(sslcert), .help = "File with our certificate."},
+    {.name = "sslkey", .type = WEIR_STRING, AT(sslkey), .help = "File with its key."},
+    {.name = "application_name", .type = WEIR_STRING, .dflt = "weir", AT(application_name),
+     .help = "How the sessions call themselves."},
+    {.name = "max", .type = WEIR_INT, .dflt = "4", .min = 1, .max = 1000, AT(max), .help = "Most sessions at a time."},
+    {.name = "connect_timeout", .type = WEIR_DURATION, .dflt = "5s", .min = SECOND_NS / 10, .max = 600 * SECOND_NS,
+     AT(connect_timeout_ns), .help = "Most time for one connection: name, handshake, first statements."},
+    {.name = "statement_timeout", .type = WEIR_DURATION, .dflt = "30s", .min = 0, .max = 3600 * SECOND_NS,
+     AT(statement_timeout_ns), .help = "The server's own limit on each statement, in case we are gone; 0 is none."},
+    {.name = "lock_timeout", .type = WEIR_DURATION, .dflt = "1s", .min = 0, .max = 3600 * SECOND_NS, AT(lock_timeout_ns),
+     .help = "The server's limit on waiting for a lock; 0 is none."},
+    {.name = "idle_timeout", .type = WEIR_DURATION, .dflt = "5m", .min = SECOND_NS, .max = 86400 * SECOND_NS,
+     AT(idle_timeout_ns), .help = "A session that nobody used for so long is closed."},
+    {.name = "lifetime", .type = WEIR_DURATION, .dflt = "1h", .min = SECOND_NS, .max = 30 * 86400 * SECOND_NS,
+     AT(lifetime_ns), .help = "A session older than this is replaced."},
+    {.name = "backoff_min", .type = WEIR_DURATION, .dflt = "500ms", .min = SECOND_NS / 100, .max = 3600 * SECOND_NS,
+     AT(backoff_min_ns), .help = "How long a server is left alone after its first failure; doubles with each."},
+    {.name = "backoff_max", .type = WEIR_DURATION, .dflt = "10s", .min = SECOND_NS / 100, .max = 3600 * SECOND_NS,
+     AT(backoff_max_ns), .help = "Most time that a failing server is left alone."},
+    {.name = "pooler", .type = WEIR_ENUM, .dflt = "auto", .choices = pooler_choices, AT(pooler),
+     .help = "Whether a transaction pooler such as PgBouncer is in front; then each loan is a transaction."},
+    {.name = NULL}};
+
+enum slot_state { SLOT_EMPTY, SLOT_CONNECTING, SLOT_IDLE, SLOT_LENT, SLOT_STATES };
+struct slot {
+    struct session session;
+    enum slot_state state;
+    char *database;           /* as requested; NULL: the configured one */
+    uint64_t number;          /* of the session */
+    int64_t since_ns, expires_ns;
+};
+
+enum figure {
+    FIGURE_UP, FIGURE_MAX, FIGURE_CONNECTS, FIGURE_FAILURES, FIGURE_BROKEN, FIGURE_TIMEOUTS, FIGURE_ACQUIRES,
+    FIGURE_WAIT, FIGURE_SUPERUSER, FIGURES
+};
+static const struct weir_family families[FIGURES] = {
+#define FAMILY(k, n, u, h) {.size = sizeof(struct weir_family), .kind = (k), .name = (n), .unit = (u), .help = (h)}
+    [FIGURE_UP] = FAMILY(WEIR_GAUGE, "weir_pool_up", NULL, "1 if the last contact with the server was good"),
+    [FIGURE_MAX] = FAMILY(WEIR_GAUGE, "weir_pool_connections_max", NULL, "Most connections allowed"),
+    [FIGURE_CONNECTS] = FAMILY(WEIR_COUNTER, "weir_pool_connects_total", NULL, "Connections made"),
+    [FIGURE_FAILURES] = FAMILY(WEIR_COUNTER, "weir_pool_connect_failures_total", NULL, "Connection attempts that failed"),
+    [FIGURE_BROKEN] = FAMILY(WEIR_COUNTER, "weir_pool_broken_total", NULL,
+                             "Connections closed because they broke, were late, or were left in mid-result"),
+    [FIGURE_TIMEOUTS] = FAMILY(WEIR_COUNTER, "weir_pool_acquire_timeouts_total", NULL,
+                               "Requests that found no free connection in time"),
+    [FIGURE_ACQUIRES] = FAMILY(WEIR_COUNTER, "weir_pool_acquires_total", NULL, "Loans"),
+    [FIGURE_WAIT] = FAMILY(WEIR_COUNTER, "weir_pool_acquire_seconds_total", "seconds", "Time spent until a loan was made"),
+    [FIGURE_SUPERUSER] = FAMILY(WEIR_GAUGE, "weir_pg_superuser", NULL, "1 if connected as a superuser, who can do more than watch"),
+};
+static const struct weir_family connections_family =
+    FAMILY(WEIR_GAUGE, "weir_pool_connections", NULL, "Connections by state");
+static const char *const state_names[SLOT_STATES] = {[SLOT_CONNECTING] = "connecting", [SLOT_IDLE] = "idle", [SLOT_LENT] = "active"};
+
+struct pool {
+    struct weir_self *self;
+    const struct pool_config *config;
+    PQconninfoOption *parsed;
+    const char *keywords[KEYWORDS_MAX + 1], *values[KEYWORDS_MAX + 1];
+    char port_text[8], server[300];
+    const char *database;
+    struct session_target target;
+    struct worker *worker;
+    int free_fd; /* counts slots that became free, for those who wait */
+
+    pthread_mutex_t lock; /* over what follows */
+    struct slot *slots;
+    uint64_t next_number;
+    unsigned waiting;
+    bool down, superuser, superuser_told;
+    char reason[SESSION_REASON_MAX];
+    int64_t down_since_ns, retry_ns, backoff_ns;
+    unsigned seed;
+    uint64_t counts[FIGURES], wait_ns;
+
+    uint32_t group, series[FIGURES], state_series[SLOT_STATES];
+};
+
+static const struct weir_host *host;
+
+/* ---- Configuration -------------------------------------------------------------------------------------------------- */
+
+static const char *parsed_get(const PQconninfoOption *options_of_libpq, const char *keyword)
+{
+    for (; options_of_libpq->keyword; options_of_libpq++)
+        if (strcmp(options_of_libpq->keyword, keyword) == 0)
+            return options_of_libpq->val;
+    return NULL;
+}
+
+static int check(struct weir_self *self, const void *given)
+{
+    const struct pool_config *config = given;
+    PQconninfoOption *parsed;
+    const char *server;
+    char *error = NULL;
+    size_t choice = 0;
+    int status = WEIR_OK;
+
+    if (!config->primary && !config->host)
+        return host->fail(self, WEIR_ECONFIG, "host: is missing; give host, or primary = \"host=… dbname=… user=…\"");
+    parsed = PQconninfoParse(config->primary ? config->primary : "", &error);
+    if (!parsed) {
+        /* libpq's words may hold the password. */
+        PQfreemem(error);
+        return host->fail(self, WEIR_ECONFIG, "primary: is not a connection string of libpq, such as \"host=db1 user=weir\"");
+    }
+    server = config->host ? config->host : parsed_get(parsed, "host");
+    if (parsed_get(parsed, "password"))
+        status = host->fail(self, WEIR_ECONFIG, "primary: has a password in it; give it as password_file");
+    else if (server && strchr(server, ','))
+        status = host->fail(self, WEIR_ECONFIG, "%s: names several servers; a pool has one primary",
+                            config->host ? "host" : "primary");
+    else if (config->backoff_min_ns > config->backoff_max_ns)
+        status = host->fail(self, WEIR_ECONFIG, "backoff_min: is more than backoff_max");
+    while (config->sslmode && sslmode_choices[choice] && strcmp(sslmode_choices[choice], config->sslmode) != 0)
+        choice++;
+    if (config->sslmode && !sslmode_choices[choice])
+        status = host->fail(self, WEIR_ECONFIG,
+                            "sslmode: \"%s\" is not known, allowed are: disable, allow, prefer, require, verify-ca, verify-full",
+                            config->sslmode);
+    PQconninfoFree(parsed);
+    return status;
+}
+
+static void keyword_add(struct pool *pool, const char *keyword, const char *value)
+{
+    size_t n = 0;
+
+    if (!value || !*value)
+        return;
+    while (pool->keywords[n] && strcmp(pool->keywords[n], keyword) != 0)
+        n++;
+    if (n == KEYWORDS_MAX)
+        return;
+    pool->keywords[n] = keyword;
+    pool->values[n] = value;
+}
+
+static const char *keyword_get(const struct pool *pool, const char *keyword)
+{
+    for (size_t n = 0; pool->keywords[n]; n++)
+        if (strcmp(pool->keywords[n], keyword) == 0)
+            return pool->values[n];
+    return NULL;
+}
+
+static int target_make(struct pool *pool)
+{
+    const struct pool_config *config = pool->config;
+    const char *name, *port, *address;
+    struct in6_addr numeric;
+
+    pool->parsed = PQconninfoParse(config->primary ? config->primary : "", NULL);
+    if (!pool->parsed)
+        return host->fail(pool->self, WEIR_ECONFIG, "primary: is not a connection string of libpq");
+    keyword_add(pool, "application_name", config->application_name);
+    keyword_add(pool, "gssencmode", "disable"); /* its negotiation blocks */
+    for (const PQconninfoOption *option = pool->parsed; option->keyword; option++)
+        keyword_add(pool, option->keyword, option->val);
+    if (config->port) {
+        snprintf(pool->port_text, sizeof(pool->port_text), "%d", (int)config->port);
+        keyword_add(pool, "port", pool->port_text);
+    }
+    keyword_add(pool, "host", config->host);
+    keyword_add(pool, "dbname", config->dbname);
+    keyword_add(pool, "user", config->user);
+    keyword_add(pool, "sslmode", config->sslmode);
+    keyword_add(pool, "sslrootcert", config->sslrootcert);
+    keyword_add(pool, "sslcert", config->sslcert);
+    keyword_add(pool, "sslkey", config->sslkey);
+    name = keyword_get(pool, "host");
+    port = keyword_get(pool, "port");
+    address = keyword_get(pool, "hostaddr");
+    pool->database = keyword_get(pool, "dbname");
+    snprintf(pool->server, sizeof(pool->server), "%s:%s", name ? name : address ? address : "localhost", port ? port : "5432");
+    pool->target = (struct session_target){
+        .keywords = pool->keywords,
+        .values = pool->values,
+        .host = name,
+        .lookup = name && !address && *name != '/' && *name != '@' && inet_pton(AF_INET, name, &numeric) != 1 &&
+                  inet_pton(AF_INET6, name, &numeric) != 1,
+        .password = config->password,
+        .statement_timeout_ns = config->statement_timeout_ns,
+        .lock_timeout_ns = config->lock_timeout_ns,
+        .pooler = config->pooler == 0 ? -1 : config->pooler == 1};
+    return WEIR_OK;
+}
+
+/* ---- Up and down ------------------------------------------------------------------------------------------------------ */
+
+/* Between half of the time and all of it, so that many pools do not come back together. */
+static int64_t jitter(struct pool *pool, int64_t time_ns)
+{
+    return time_ns / 2 + (int64_t)((double)(time_ns / 2) * rand_r(&pool->seed) / RAND_MAX);
+}
+
+/* Under the lock.  One line when it goes down, and one when the reason changes. */
+static void server_failed(struct pool *pool, const char *reason)
+{
+    int64_t now_ns = host->now_ns();
+
+    if (!pool->down || strcmp(pool->reason, reason) != 0)
+        host->log(pool->self, WEIR_WARNING, "server %s is down: %s", pool->server, reason);
+    if (!pool->down) {
+        pool->down_since_ns = now_ns;
+        pool->backoff_ns = pool->config->backoff_min_ns;
+    }
+    pool->down = true;
+    snprintf(pool->reason, sizeof(pool->reason), "%s", reason);
+    pool->retry_ns = now_ns + jitter(pool, pool->backoff_ns);
+    pool->backoff_ns = pool->backoff_ns * 2 < pool->config->backoff_max_ns ? pool->backoff_ns * 2 : pool->config->backoff_max_ns;
+}
+
+/* Under the lock. */
+static void server_good(struct pool *pool, const struct session *session)
+{
+    if (pool->down)
+        host->log(pool->self, WEIR_NOTICE, "server %s is up again after %.1f s", pool->server,
+                  (double)(host->now_ns() - pool->down_since_ns) / 1e9);
+    pool->down = false;
+    pool->superuser = session->flags & WEIR_POOL_SUPERUSER;
+    if (pool->superuser && !pool->superuser_told)
+        host->log(pool->self, WEIR_WARNING, "is connected as a superuser; a role with pg_monitor is enough and can do no harm");
+    pool->superuser_told |= pool->superuser;
+}
+
+/* ---- Lending ------------------------------------------------------------------------------------------------------------ */
+
+static void slot_free(struct pool *pool, struct slot *slot)
+{
+    const uint64_t one = 1;
+
+    slot->since_ns = host->now_ns();
+    if (pool->waiting)
+        (void)!write(pool->free_fd, &one, sizeof(one));
+}
+
+/* Under the lock: the session is closed and the slot empty. */
+static void slot_close(struct pool *pool, struct slot *slot)
+{
+    session_close(&slot->session);
+    free(slot->database);
+    slot->database = NULL;
+    slot->state = SLOT_EMPTY;
+    slot_free(pool, slot);
+}
+
+static bool same_database(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Under the lock: an idle session of this database that still lives; or an empty slot, for which an idle session of another
+ * database gives way; or NULL. */
+static struct slot *slot_take(struct pool *pool, const char *database)
+{
+    struct slot *empty = NULL, *other = NULL;
+    int64_t now_ns = host->now_ns();
+
+    for (int64_t i = 0; i < pool->config->max; i++) {
+        struct slot *slot = &pool->slots[i];
+
+        if (slot->state == SLOT_IDLE && (now_ns >= slot->expires_ns || !session_alive(&slot->session)))
+            slot_close(pool, slot);
+        if (slot->state == SLOT_IDLE && same_database(slot->database, database)) {
+            slot->state = SLOT_LENT;
+            return slot;
+        }
+        if (slot->state == SLOT_EMPTY && !empty)
+            empty = slot;
+        if (slot->state == SLOT_IDLE && (!other || slot->since_ns < other->since_ns))
+            other = slot;
+    }
+    if (!empty && other) {
+        slot_close(pool, other);
+        empty = other;
+    }
+    if (empty)
+        empty->state = SLOT_CONNECTING;
+    return empty;
+}
+
+/* Connects an empty slot; called and returns without the lock. */
+static int slot_connect(struct pool *pool, struct weir_self *user, struct slot *slot, const char *database, int64_t deadline_ns)
+{
+    int64_t now_ns = host->now_ns(), most_ns = now_ns + pool->config->connect_timeout_ns;
+    char reason[SESSION_REASON_MAX] = "";
+    struct session session;
+    int status = session_open(&session, host, user, pool->worker, &pool->target, database,
+                              deadline_ns < most_ns ? deadline_ns : most_ns, reason);
+
+    pthread_mutex_lock(&pool->lock);
+    if (status == WEIR_OK) {
+        slot->session = session;
+        slot->state = SLOT_LENT;
+        slot->database = database ? strdup(database) : NULL;
+        slot->number = ++pool->next_number;
+        slot->expires_ns = now_ns + jitter(pool, pool->config->lifetime_ns);
+        pool->counts[FIGURE_CONNECTS]++;
+        server_good(pool, &session);
+    } else {
+        slot->state = SLOT_EMPTY;
+        slot_free(pool, slot);
+        if (status != WEIR_EINTR) {
+            pool->counts[FIGURE_FAILURES]++;
+            server_failed(pool, reason);
+            status = host->fail(user, WEIR_EAGAIN, "server %s is down: %s", pool->server, reason);
+        }
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return status;
+}
+
+/* Waits for a slot; called and returns under the lock. */
+static int slot_wait(struct pool *pool, struct weir_self *user, const struct weir_pool_request *request, struct slot **slot)
+{
+    while ((*slot = slot_take(pool, request->database)) == NULL) {
+        uint64_t count;
+        int ready;
+
+        pool->waiting++;
+        pthread_mutex_unlock(&pool->lock);
+        ready = host->wait_fd(user, pool->free_fd, POLLIN, request->deadline_ns);
+        pthread_mutex_lock(&pool->lock);
+        pool->waiting--;
+        if (ready > 0)
+            (void)!read(pool->free_fd, &count, sizeof(count));
+        if (ready == WEIR_ETIMEOUT) {
+            pool->counts[FIGURE_TIMEOUTS]++;
+            return host->fail(user, ready, "no free connection of pool \"%s\" in time; all %lld are in use, raise max",
+                              host->name(pool->self), (long long)pool->config->max);
+        }
+        if (ready < 0)
+            return ready;
+    }
+    return WEIR_OK;
+}
+
+static int acquire(void *provider, struct weir_self *user, const struct weir_pool_request *given, struct weir_pool_lease *lease)
+{
+    struct pool *pool = provider;
+    struct weir_pool_request request = {0};
+    struct weir_pool_lease full = {.size = sizeof(full)};
+    int64_t began_ns = host->now_ns();
+    struct slot *slot;
+    bool fresh;
+    int status;
+
+    memcpy(&request, given, given->size < sizeof(request) ? given->size : sizeof(request));
+    if (request.role == WEIR_POOL_REPLICA || request.access != WEIR_POOL_READ_ONLY)
+        return host->fail(user, WEIR_EINVAL, "pool \"%s\" lends read-only sessions of its primary only", host->name(pool->self));
+    for (unsigned tries = 0;; tries++) {
+        pthread_mutex_lock(&pool->lock);
+        if (pool->down && began_ns < pool->retry_ns) {
+            status = host->fail(user, WEIR_EAGAIN, "server %s is down: %s", pool->server, pool->reason);
+            pthread_mutex_unlock(&pool->lock);
+            return status;
+        }
+        status = slot_wait(pool, user, &request, &slot);
+        fresh = status == WEIR_OK && slot->state == SLOT_CONNECTING;
+        pthread_mutex_unlock(&pool->lock);
+        if (fresh)
+            status = slot_connect(pool, user, slot, request.database, request.deadline_ns);
+        if (status < 0)
+            return status;
+        status = session_lend(&slot->session, host, user, pool->worker, &pool->target, request.deadline_ns);
+        if (status == WEIR_OK)
+            break;
+        pthread_mutex_lock(&pool->lock);
+        pool->counts[FIGURE_BROKEN]++;
+        slot_close(pool, slot);
+        pthread_mutex_unlock(&pool->lock);
+        /* A pooler's old session may have died unseen; a second one has not. */
+        if (fresh || tries || status == WEIR_EINTR || status == WEIR_ETIMEOUT)
+            return status;
+    }
+    full.flags = slot->session.flags;
+    full.connection = slot->session.connection;
+    full.server_version = slot->session.server_version;
+    full.session = slot->number;
+    full.server = pool->server;
+    full.database = PQdb(slot->session.connection);
+    full.slot = slot;
+    full.size = lease->size < sizeof(full) ? lease->size : (uint32_t)sizeof(full);
+    memcpy(lease, &full, full.size);
+    pthread_mutex_lock(&pool->lock);
+    pool->counts[FIGURE_ACQUIRES]++;
+    pool->wait_ns += (uint64_t)(host->now_ns() - began_ns);
+    pthread_mutex_unlock(&pool->lock);
+    return WEIR_OK;
+}
+
+static void release(void *provider, struct weir_self *user, struct weir_pool_lease *lease)
+{
+    struct pool *pool = provider;
+    struct slot *slot = lease->slot;
+    bool lost;
+
+    session_return(&slot->session, host, user, pool->worker, host->now_ns() + RELEASE_NS);
+    lost = PQstatus(slot->session.connection) != CONNECTION_OK;
+    pthread_mutex_lock(&pool->lock);
+    if (slot->session.doomed) {
+        pool->counts[FIGURE_BROKEN]++;
+        if (lost && !pool->down)
+            server_failed(pool, "the connection broke");
+        slot_close(pool, slot);
+    } else {
+        slot->state = SLOT_IDLE;
+        slot_free(pool, slot);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    *lease = (struct weir_pool_lease){.size = lease->size};
+}
+
+static int statement_send(void *provider, struct weir_self *user, struct weir_pool_lease *lease, const char *sql,
+                const struct weir_pool_parameters *parameters, int64_t deadline_ns)
+{
+    struct pool *pool = provider;
+    struct slot *slot = lease->slot;
+
+    return session_send(&slot->session, host, user, pool->worker, sql, parameters, deadline_ns);
+}
+
+static int statement_result(void *provider, struct weir_self *user, struct weir_pool_lease *lease, PGresult **out, char *sqlstate,
+                  int64_t deadline_ns)
+{
+    struct pool *pool = provider;
+    struct slot *slot = lease->slot;
+
+    return session_result(&slot->session, host, user, pool->worker, out, sqlstate, deadline_ns);
+}
+
+static int statement_copy_row(void *provider, struct weir_self *user, struct weir_pool_lease *lease, char **row, int *length,
+                    int64_t deadline_ns)
+{
+    struct pool *pool = provider;
+    struct slot *slot = lease->slot;
+
+    return session_copy_row(&slot->session, host, user, pool->worker, row, length, deadline_ns);
+}
+
+/* ---- Life ---------------------------------------------------------------------------------------------------------------- */
+
+static int create(struct weir_self *self, const void *config, void **state)
+{
+    const struct weir_group group = {.size = sizeof(group), .name = "pool"};
+    struct weir_label labels[] = {{"pool", host->name(self)}, {"server", NULL}, {"state", NULL}};
+    struct pool *pool = calloc(1, sizeof(*pool));
+    uint32_t ids[FIGURES], connections_id;
+    int status;
+
+    if (!pool)
+        return WEIR_ENOMEM;
+    *state = pool;
+    pool->self = self;
+    pool->config = config;
+    pool->seed = (unsigned)host->now_ns();
+    pthread_mutex_init(&pool->lock, NULL);
+    pool->free_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
+    pool->worker = worker_new();
+    pool->slots = calloc((size_t)pool->config->max, sizeof(*pool->slots));
+    if (pool->free_fd < 0 || !pool->worker || !pool->slots)
+        return WEIR_ENOMEM;
+    status = target_make(pool);
+    if (status < 0)
+        return status;
+    labels[1].value = pool->server;
+    for (size_t i = 0; i < FIGURES; i++)
+        if ((status = host->family(self, &families[i], &ids[i])) < 0)
+            return status;
+    if ((status = host->family(self, &connections_family, &connections_id)) < 0 ||
+        (status = host->group(self, &group, &pool->group)) < 0 ||
+        (status = host->series(self, pool->group, labels, 2, ids, FIGURES, pool->series)) < 0)
+        return status;
+    for (size_t i = SLOT_CONNECTING; i < SLOT_STATES; i++) {
+        labels[2].value = state_names[i];
+        status = host->series(self, pool->group, labels, 3, &connections_id, 1, &pool->state_series[i]);
+        if (status < 0)
+            return status;
+    }
+    return WEIR_OK;
+}
+
+static int collect(void *state, const struct weir_pass *pass)
+{
+    struct pool *pool = state;
+    struct weir_value values[FIGURES + SLOT_STATES];
+    uint64_t by_state[SLOT_STATES] = {0};
+    int64_t now_ns = host->now_ns();
+    size_t n = 0;
+
+    (void)pass;
+    pthread_mutex_lock(&pool->lock);
+    for (int64_t i = 0; i < pool->config->max; i++) {
+        struct slot *slot = &pool->slots[i];
+
+        if (slot->state == SLOT_IDLE &&
+            (now_ns - slot->since_ns > pool->config->idle_timeout_ns || now_ns >= slot->expires_ns))
+            slot_close(pool, slot);
+        by_state[slot->state]++;
+    }
+    pool->counts[FIGURE_UP] = !pool->down && pool->counts[FIGURE_CONNECTS];
+    pool->counts[FIGURE_MAX] = (uint64_t)pool->config->max;
+    pool->counts[FIGURE_SUPERUSER] = pool->superuser;
+    for (; n < FIGURES; n++)
+        values[n] = (struct weir_value){.series = pool->series[n], .flags = WEIR_U64, .value.u64 = pool->counts[n]};
+    values[FIGURE_WAIT].flags = WEIR_F64;
+    values[FIGURE_WAIT].value.f64 = (double)pool->wait_ns / 1e9;
+    pthread_mutex_unlock(&pool->lock);
+    for (size_t i = SLOT_CONNECTING; i < SLOT_STATES; i++)
+        values[n++] = (struct weir_value){.series = pool->state_series[i], .flags = WEIR_U64, .value.u64 = by_state[i]};
+    return host->publish(pool->self, values, n);
+}
+
+static int stop(void *state)
+{
+    struct pool *pool = state;
+
+    pthread_mutex_lock(&pool->lock);
+    for (int64_t i = 0; i < pool->config->max; i++)
+        if (pool->slots[i].state == SLOT_IDLE)
+            slot_close(pool, &pool->slots[i]);
+    pthread_mutex_unlock(&pool->lock);
+    return WEIR_OK;
+}
+
+static void destroy(void *state)
+{
+    struct pool *pool = state;
+
+    if (pool->slots)
+        (void)stop(state);
+    if (pool->parsed)
+        PQconninfoFree(pool->parsed);
+    if (pool->free_fd >= 0)
+        close(pool->free_fd);
+    worker_free(pool->worker);
+    free(pool->slots);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
+}
+
+static const struct weir_pool table = {.size = sizeof(table), .version = WEIR_POOL_VERSION, .acquire = acquire,
+                                       .release = release, .send = statement_send, .result = statement_result,
+                                       .copy_row = statement_copy_row};
+static const struct weir_service services[] = {{.name = WEIR_POOL_SERVICE, .version = WEIR_POOL_VERSION, .table = &table},
+                                               {.name = NULL}};
+static const struct weir_plugin plugin = {
+    .size = sizeof(plugin),
+    .abi_minor = WEIR_ABI_MINOR,
+    .roles = WEIR_PROVIDER | WEIR_SOURCE,
+    .name = "pool",
+    .version = WEIR_VERSION,
+    .summary = "PostgreSQL connections on loan to other plugins",
+    .options = options,
+    .option_stride = sizeof(options[0]),
+    .services = services,
+    .service_stride = sizeof(services[0]),
+    .config_size = sizeof(struct pool_config),
+    .check = check,
+    .create = create,
+    .collect = collect,
+    .stop = stop,
+    .destroy = destroy,
+};
+
+const struct weir_plugin *weir_plugin_v1(const struct weir_host *table_of_host)
+{
+    host = table_of_host;
+    return &plugin;
+}
