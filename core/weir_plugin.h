@@ -123,6 +123,8 @@ struct weir_group {
 };
 
 #define WEIR_NO_SERIES 0u /* a handle that publish skips */
+/* These bits of a handle are an index from 1, dense and reused, so that a sink can keep what it needs in arrays. */
+#define WEIR_SERIES_INDEX 0x00ffffffu
 
 enum weir_value_flag { WEIR_F64 = 0, WEIR_U64 = 1 };
 struct weir_value {

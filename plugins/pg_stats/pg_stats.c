@@ -73,6 +73,13 @@ static const struct weir_host *host;
 
 /* ---- The statement ------------------------------------------------------------------------------------------------------- */
 
+static void forget(void *context, const uint32_t *handles, size_t width)
+{
+    struct source *source = context;
+
+    (void)host->release(source->stats->self, handles, width);
+}
+
 /* Chooses the columns that this version has, makes the statement and the families. */
 static int source_prepare(struct source *source, int version)
 {
@@ -82,6 +89,8 @@ static int source_prepare(struct source *source, int version)
 
     if (source->version == version)
         return WEIR_OK;
+    /* Series that there are still are found again, the others end. */
+    rows_forget(&source->rows, UINT64_MAX, forget, source);
     rows_free(&source->rows);
     source->version = 0;
     source->nlabels = source->ncolumns = 0;
@@ -245,8 +254,10 @@ static int row_read(struct reading *reading, const char *at, size_t left, size_t
         if (handles) {
             memset(handles, 0, source->ncolumns * sizeof(*handles));
             status = row_make(reading, key, handles);
-            if (status < 0)
+            if (status < 0) {
+                source->version = 0; /* begin anew: a row without its series must not stay */
                 return status;
+            }
         } else {
             reading->refused++;
         }
@@ -289,7 +300,7 @@ static int row_read(struct reading *reading, const char *at, size_t left, size_t
 static int message_read(struct reading *reading, const char *at, size_t left)
 {
     static const char signature[11] = "PGCOPY\n\377\r\n";
-    size_t used;
+    size_t used = 0;
 
     if (!reading->header_read) {
         size_t extension;
@@ -312,13 +323,6 @@ static int message_read(struct reading *reading, const char *at, size_t left)
         left -= used;
     }
     return WEIR_OK;
-}
-
-static void forget(void *context, const uint32_t *handles, size_t width)
-{
-    struct source *source = context;
-
-    (void)host->release(source->stats->self, handles, width);
 }
 
 /* ---- One pass -------------------------------------------------------------------------------------------------------------- */
@@ -378,7 +382,7 @@ static int collect_query(struct source *source, const struct weir_pass *pass, co
         reading->lease = &lease;
         reading->count = reading->refused = 0;
         reading->header_read = reading->ended = false;
-        status = lease.server_version < source->query->min_version ? WEIR_KEEP : source_prepare(source, lease.server_version);
+        status = source_prepare(source, lease.server_version);
     }
     if (status == WEIR_OK) {
         rows_begin(&source->rows);

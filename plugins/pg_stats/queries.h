@@ -32,7 +32,6 @@ struct query {
     const char *prefix;     /* of its families */
     const struct query_column *columns; /* ends at name == NULL */
     const char *from;       /* the rest of the statement, behind the SELECT list */
-    int min_version;
     bool named;             /* the first label is the rest of the family's name, the second its help; both are no labels */
     bool server_label;      /* label `server` is added */
 };

@@ -1,0 +1,462 @@
+/* model.c - keeping the model; model.h says what it holds. */
+#include "model.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define SERIES_MAX (WEIR_SERIES_INDEX + 1ul)
+
+static void *reserve(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void unreserve(void *memory, size_t bytes)
+{
+    if (memory)
+        munmap(memory, bytes);
+}
+
+int model_init(struct model *model, const struct weir_host *host, struct weir_self *self)
+{
+    *model = (struct model){.host = host, .self = self, .version = 1};
+    pthread_mutex_init(&model->lock, NULL);
+    model->series = reserve(SERIES_MAX * sizeof(*model->series));
+    model->bits = reserve(SERIES_MAX * sizeof(*model->bits));
+    model->state = reserve(SERIES_MAX * sizeof(*model->state));
+    return model->series && model->bits && model->state ? WEIR_OK : WEIR_ENOMEM;
+}
+
+static void graveyard_empty(struct model *model)
+{
+    while (model->graveyard) {
+        struct label_text *text = model->graveyard;
+
+        model->graveyard = text->next;
+        free(text);
+    }
+}
+
+void model_free(struct model *model)
+{
+    graveyard_empty(model);
+    for (uint32_t i = 0; i < model->families_room; i++) {
+        if (model->families[i])
+            free(model->families[i]->slots);
+        free(model->families[i]);
+    }
+    for (uint32_t i = 0; i < model->labelsets_room; i++)
+        free(model->labelsets[i]);
+    free(model->families);
+    free(model->sorted);
+    free(model->labelsets);
+    unreserve(model->series, SERIES_MAX * sizeof(*model->series));
+    unreserve(model->bits, SERIES_MAX * sizeof(*model->bits));
+    unreserve(model->state, SERIES_MAX * sizeof(*model->state));
+    free(model->not_before_ns);
+    free(model->sources);
+    pthread_mutex_destroy(&model->lock);
+}
+
+/* Room for `need` elements, new ones zeroed. */
+static bool room_for(void *array_pointer, uint32_t *room, uint32_t need, size_t size)
+{
+    void **array = array_pointer, *larger;
+    uint32_t more = *room ? *room : 256;
+
+    if (need <= *room)
+        return true;
+    while (more < need)
+        more += more / 2;
+    larger = realloc(*array, more * size);
+    if (!larger)
+        return false;
+    memset((char *)larger + *room * size, 0, (more - *room) * size);
+    *array = larger;
+    *room = more;
+    return true;
+}
+
+/* ---- Families, label sets, series ------------------------------------------------------------------------------------------ */
+
+/* True if `total` is `name` with _total behind it. */
+static bool is_total_of(const char *total, const char *name)
+{
+    size_t length = strlen(name);
+
+    return strncmp(total, name, length) == 0 && strcmp(total + length, "_total") == 0;
+}
+
+static struct model_family *family_of(struct model *model, const struct weir_series_info *info)
+{
+    struct model_family *family, **larger;
+    uint32_t at;
+
+    if (!room_for(&model->families, &model->families_room, info->family + 1, sizeof(*model->families)))
+        return NULL;
+    if (model->families[info->family])
+        return model->families[info->family];
+    larger = realloc(model->sorted, (model->nfamilies + 1) * sizeof(struct model_family *));
+    if (!larger)
+        return NULL;
+    model->sorted = larger;
+    family = calloc(1, sizeof(*family));
+    if (!family)
+        return NULL;
+    family->id = info->family;
+    family->kind = info->kind;
+    family->name = info->name;
+    family->unit = info->unit;
+    family->help = info->help;
+    model->families[info->family] = family;
+    family->total = info->kind == WEIR_COUNTER && strlen(info->name) > 6 &&
+                    strcmp(info->name + strlen(info->name) - 6, "_total") == 0;
+    /* OpenMetrics allows a family's name once: x_total stays x_total where there is an x. */
+    for (uint32_t i = 0; i < model->nfamilies; i++) {
+        if (is_total_of(family->name, model->sorted[i]->name))
+            family->total = false;
+        if (is_total_of(model->sorted[i]->name, family->name))
+            model->sorted[i]->total = false;
+    }
+    for (at = model->nfamilies; at > 0 && strcmp(model->sorted[at - 1]->name, family->name) > 0; at--)
+        model->sorted[at] = model->sorted[at - 1];
+    model->sorted[at] = family;
+    model->nfamilies++;
+    return family;
+}
+
+/* Escapes \, " and newline, as both formats want it. */
+static struct label_text *label_text_make(const struct weir_series_info *info)
+{
+    struct label_text *text;
+    size_t room = 2;
+    char *out;
+
+    for (size_t i = 0; i < info->nlabels; i++)
+        room += strlen(info->labels[i].name) + 2 * strlen(info->labels[i].value) + 4;
+    text = malloc(sizeof(*text) + room);
+    if (!text)
+        return NULL;
+    out = text->text;
+    for (size_t i = 0; i < info->nlabels; i++) {
+        size_t name = strlen(info->labels[i].name);
+
+        *out++ = i ? ',' : '{';
+        memcpy(out, info->labels[i].name, name);
+        out += name;
+        *out++ = '=';
+        *out++ = '"';
+        for (const char *s = info->labels[i].value; *s; s++) {
+            if (*s == '\\' || *s == '"' || *s == '\n') {
+                *out++ = '\\';
+                *out++ = *s == '\n' ? 'n' : *s;
+            } else {
+                *out++ = *s;
+            }
+        }
+        *out++ = '"';
+    }
+    if (info->nlabels)
+        *out++ = '}';
+    text->next = NULL;
+    text->users = 0;
+    text->length = (uint32_t)(out - text->text);
+    {
+        struct label_text *trimmed = realloc(text, sizeof(*text) + text->length);
+
+        return trimmed ? trimmed : text;
+    }
+}
+
+static void label_text_leave(struct model *model, uint32_t labelset)
+{
+    struct label_text *text = model->labelsets[labelset];
+
+    if (--text->users)
+        return;
+    model->labelsets[labelset] = NULL;
+    if (model->snapshots) {
+        text->next = model->graveyard;
+        model->graveyard = text;
+    } else {
+        free(text);
+    }
+}
+
+static void series_remove(struct model *model, uint32_t index)
+{
+    struct model_series *series = &model->series[index];
+    struct model_family *family = model->families[series->family];
+
+    if (model->state[index] != MODEL_STALE)
+        family->live--;
+    family->label_bytes -= model->labelsets[series->labelset]->length;
+    family->slots[series->position] = 0;
+    family->gone++;
+    family->changed = ++model->version;
+    label_text_leave(model, series->labelset);
+    model->state[index] = MODEL_STALE;
+    series->handle = 0;
+    if (family->gone * 2 > family->count) {
+        uint32_t kept = 0;
+
+        for (uint32_t i = 0; i < family->count; i++) {
+            if (family->slots[i]) {
+                model->series[family->slots[i]].position = kept;
+                family->slots[kept++] = family->slots[i];
+            }
+        }
+        family->count = kept;
+        family->gone = 0;
+    }
+}
+
+/* Learns what a handle is; false if it has ended already, or without memory. */
+static bool series_add(struct model *model, uint32_t handle)
+{
+    struct weir_series_info info = {.size = sizeof(info)};
+    uint32_t index = handle & WEIR_SERIES_INDEX;
+    struct model_family *family;
+    struct label_text *text;
+
+    if (model->host->series_info(model->self, handle, &info) < 0)
+        return false;
+    if (model->series[index].handle)
+        series_remove(model, index);
+    family = family_of(model, &info);
+    if (!family || !room_for(&family->slots, &family->room, family->count + 1, sizeof(*family->slots)) ||
+        !room_for(&model->labelsets, &model->labelsets_room, info.labelset + 1, sizeof(*model->labelsets)) ||
+        !room_for(&model->not_before_ns, &model->groups_room, info.group + 1, sizeof(*model->not_before_ns)))
+        return false;
+    text = model->labelsets[info.labelset];
+    if (!text) {
+        text = label_text_make(&info);
+        if (!text)
+            return false;
+        model->labelsets[info.labelset] = text;
+    }
+    text->users++;
+    family->label_bytes += text->length;
+    model->series[index] = (struct model_series){.handle = handle, .labelset = info.labelset, .position = family->count,
+                                                 .family = (uint16_t)info.family, .group = (uint16_t)info.group};
+    model->state[index] = MODEL_STALE;
+    if (index >= model->series_end)
+        model->series_end = index + 1;
+    family->slots[family->count++] = index;
+    return true;
+}
+
+/* ---- Batches ----------------------------------------------------------------------------------------------------------------- */
+
+static struct model_source *source_of(struct model *model, const struct weir_batch *batch)
+{
+    struct model_source *larger;
+
+    for (size_t i = 0; i < model->nsources; i++)
+        if (model->sources[i].id == batch->source)
+            return &model->sources[i];
+    if (!model->open)
+        pthread_mutex_lock(&model->lock);
+    larger = realloc(model->sources, (model->nsources + 1) * sizeof(*larger));
+    if (larger) {
+        model->sources = larger;
+        larger[model->nsources++] = (struct model_source){.id = batch->source, .name = batch->source_name};
+    }
+    if (!model->open)
+        pthread_mutex_unlock(&model->lock);
+    return larger ? &larger[model->nsources - 1] : NULL;
+}
+
+static void pass_open(struct model *model, struct model_source *source)
+{
+    if (source->open)
+        return;
+    source->open = true;
+    if (model->open++ == 0)
+        pthread_mutex_lock(&model->lock);
+}
+
+static void pass_close(struct model *model, struct model_source *source)
+{
+    if (!source->open)
+        return;
+    source->open = false;
+    if (--model->open == 0)
+        pthread_mutex_unlock(&model->lock);
+}
+
+static void forget_source(struct model *model, uint32_t source)
+{
+    for (uint32_t index = 1; index < model->series_end; index++) {
+        struct weir_series_info info = {.size = sizeof(info)};
+
+        if (!model->series[index].handle)
+            continue;
+        /* One that has ended meanwhile is nobody's any more. */
+        if (model->host->series_info(model->self, model->series[index].handle, &info) < 0 || info.source == source)
+            series_remove(model, index);
+    }
+}
+
+static void apply(struct model *model, const struct weir_sample *sample, bool snapshot)
+{
+    uint32_t handle = weir_sample_series(sample), index = handle & WEIR_SERIES_INDEX, flags = weir_sample_flags(sample);
+    struct model_family *family;
+    uint8_t state;
+
+    if (model->series[index].handle != handle) {
+        if (flags & (WEIR_S_STALE | WEIR_S_RELEASED) || !series_add(model, handle))
+            return;
+    }
+    if (flags & WEIR_S_RELEASED) {
+        series_remove(model, index);
+        return;
+    }
+    if (!snapshot && sample->time_ns <= model->not_before_ns[model->series[index].group])
+        return;
+    state = flags & WEIR_S_STALE ? MODEL_STALE : flags & WEIR_S_U64 ? MODEL_U64 : MODEL_F64;
+    if (state == model->state[index] && (sample->bits == model->bits[index] || state == MODEL_STALE))
+        return;
+    family = model->families[model->series[index].family];
+    family->live += (uint32_t)(state != MODEL_STALE) - (uint32_t)(model->state[index] != MODEL_STALE);
+    family->changed = model->version + 1;
+    model->state[index] = state;
+    model->bits[index] = sample->bits;
+}
+
+int model_consume(struct model *model, const struct weir_batch *batch)
+{
+    struct model_source *source = source_of(model, batch);
+    const bool snapshot = batch->flags & WEIR_B_SNAPSHOT;
+
+    if (!source)
+        return WEIR_ENOMEM;
+    if (batch->flags & WEIR_B_GAP) {
+        pass_open(model, source);
+        forget_source(model, batch->source);
+        model->version++;
+        pass_close(model, source);
+        return WEIR_OK;
+    }
+    for (size_t i = 0; i < batch->nsamples; i++) {
+        const struct weir_sample *sample = &batch->samples[i];
+
+        pass_open(model, source);
+        if (!(weir_sample_flags(sample) & WEIR_S_MARK)) {
+            apply(model, sample, snapshot);
+            continue;
+        }
+        if (snapshot && room_for(&model->not_before_ns, &model->groups_room, weir_sample_series(sample) + 1,
+                                 sizeof(*model->not_before_ns)))
+            model->not_before_ns[weir_sample_series(sample)] = sample->time_ns;
+        model->version++;
+        pass_close(model, source);
+    }
+    return WEIR_OK;
+}
+
+/* ---- Snapshots ---------------------------------------------------------------------------------------------------------------- */
+
+/* Under the lock. */
+static struct model_snapshot *snapshot_make(struct model *model, uint32_t source)
+{
+    struct model_snapshot *snapshot;
+    size_t lines = 0, families = 0;
+
+    for (uint32_t i = 0; i < model->nfamilies; i++) {
+        lines += model->sorted[i]->live;
+        families += model->sorted[i]->live > 0;
+    }
+    snapshot = malloc(sizeof(*snapshot) + lines * sizeof(snapshot->lines[0]));
+    if (!snapshot)
+        return NULL;
+    *snapshot = (struct model_snapshot){.users = 1, .version = model->version};
+    snapshot->families = malloc((families ? families : 1) * sizeof(*snapshot->families));
+    if (!snapshot->families) {
+        free(snapshot);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < model->nfamilies; i++) {
+        const struct model_family *family = model->sorted[i];
+        struct model_lines *into = &snapshot->families[snapshot->nfamilies];
+
+        *into = (struct model_lines){.family = family, .first = snapshot->nlines};
+        for (uint32_t s = 0; family->live && s < family->count; s++) {
+            struct weir_series_info info = {.size = sizeof(info)};
+
+            if (source && family->slots[s] &&
+                (model->host->series_info(model->self, model->series[family->slots[s]].handle, &info) < 0 ||
+                 info.source != source))
+                continue;
+            if (model_live(model, family->slots[s], &snapshot->lines[snapshot->nlines]))
+                snapshot->nlines++;
+        }
+        into->count = snapshot->nlines - into->first;
+        snapshot->nfamilies += into->count > 0;
+    }
+    model->snapshots++;
+    return snapshot;
+}
+
+/* Under the lock. */
+static void snapshot_leave(struct model *model, struct model_snapshot *snapshot)
+{
+    if (--snapshot->users)
+        return;
+    free(snapshot->families);
+    free(snapshot);
+    if (--model->snapshots == 0)
+        graveyard_empty(model);
+}
+
+struct model_snapshot *model_snapshot_get(struct model *model, uint32_t source)
+{
+    struct model_snapshot *snapshot = NULL;
+
+    pthread_mutex_lock(&model->lock);
+    if (source) {
+        snapshot = model->snapshots < MODEL_SNAPSHOTS_MAX ? snapshot_make(model, source) : NULL;
+    } else {
+        if (model->newest && model->newest->version != model->version &&
+            (model->snapshots < MODEL_SNAPSHOTS_MAX || model->newest->users == 1)) {
+            snapshot_leave(model, model->newest);
+            model->newest = NULL;
+        }
+        if (!model->newest)
+            model->newest = snapshot_make(model, 0);
+        snapshot = model->newest;
+        if (snapshot)
+            snapshot->users++;
+    }
+    pthread_mutex_unlock(&model->lock);
+    return snapshot;
+}
+
+void model_snapshot_put(struct model *model, struct model_snapshot *snapshot)
+{
+    pthread_mutex_lock(&model->lock);
+    snapshot_leave(model, snapshot);
+    /* The last scrape gone: nobody needs the copy until the next one comes. */
+    if (model->newest && model->newest->users == 1) {
+        struct model_snapshot *newest = model->newest;
+
+        model->newest = NULL;
+        snapshot_leave(model, newest);
+    }
+    pthread_mutex_unlock(&model->lock);
+}
+
+uint32_t model_source_find(struct model *model, const char *name)
+{
+    uint32_t id = 0;
+
+    pthread_mutex_lock(&model->lock);
+    for (size_t i = 0; i < model->nsources; i++)
+        if (strcmp(model->sources[i].name, name) == 0)
+            id = model->sources[i].id;
+    pthread_mutex_unlock(&model->lock);
+    return id;
+}

@@ -1,0 +1,121 @@
+/* model.h - what there is to show: families, their live series, and values, kept up to date from batches.
+ *
+ * A label set's text is made once and shared by all its series.  A pass is applied under the lock as a whole: the lock is
+ * taken with its first sample and let go with its mark, and since the ring shows whole passes only, the rest is at hand.
+ * A snapshot is a copy of the values, in the order of the lines, that many scrapes share and that outlives later passes.
+ *
+ * Threads: model_consume on the sink's own; snapshots on any.
+ */
+#ifndef PROMETHEUS_MODEL_H
+#define PROMETHEUS_MODEL_H
+
+#include <weir_plugin.h>
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#define MODEL_SNAPSHOTS_MAX 4u /* alive at a time; beyond, scrapes share the newest */
+
+struct label_text { /* of one label set: {a="b",c="d"}, or nothing */
+    struct label_text *next; /* among those that wait to be freed */
+    uint32_t users, length;
+    char text[];
+};
+
+struct model_family {
+    const char *name, *unit, *help; /* the host's, for ever */
+    uint32_t id, kind;
+    uint32_t *slots;      /* indexes of its series, in the order in which they came; 0: gone */
+    uint32_t count, room, live; /* live: series with a value */
+    uint32_t gone;
+    bool total;           /* a counter whose name may lose _total in OpenMetrics */
+    uint64_t changed;     /* version in which a line of it last changed */
+    size_t label_bytes;   /* of all its series, for an estimate of the text */
+};
+
+struct model_series {
+    uint32_t handle;      /* 0: free */
+    uint32_t labelset, position; /* position in the family's slots */
+    uint16_t family, group;
+};
+
+struct model_line {
+    uintptr_t labels;     /* struct label_text, lowest bit set if the value is an integer */
+    uint64_t bits;
+};
+struct model_lines {      /* of one family */
+    const struct model_family *family;
+    size_t first, count;
+};
+struct model_snapshot {
+    unsigned users;       /* under the model's lock */
+    uint64_t version;
+    struct model_lines *families;
+    size_t nfamilies, nlines;
+    struct model_line lines[];
+};
+
+struct model {
+    const struct weir_host *host;
+    struct weir_self *self;
+    pthread_mutex_t lock;
+
+    struct model_family **families; /* by id */
+    uint32_t families_room;
+    struct model_family **sorted;   /* by name */
+    uint32_t nfamilies;
+    struct label_text **labelsets;  /* by id */
+    uint32_t labelsets_room;
+    /* By index, reserved for all there can be and touched only where there are series. */
+    struct model_series *series;
+    uint64_t *bits;
+    uint8_t *state;                 /* enum model_state */
+    uint32_t series_end;            /* behind the highest index in use */
+    int64_t *not_before_ns;         /* by group: a snapshot had everything until then */
+    uint32_t groups_room;
+    struct model_source {
+        uint32_t id;
+        const char *name;
+        bool open;                  /* in the middle of a pass */
+    } *sources;
+    size_t nsources;
+    size_t open;                    /* sources in the middle of a pass: the lock is held */
+
+    uint64_t version;               /* grows with every change that can be seen */
+    struct model_snapshot *newest;
+    unsigned snapshots;
+    struct label_text *graveyard;   /* texts that snapshots may still use */
+};
+
+int model_init(struct model *model, const struct weir_host *host, struct weir_self *self);
+void model_free(struct model *model);
+
+int model_consume(struct model *model, const struct weir_batch *batch);
+
+/* A snapshot of now; of one source alone if `source` is not 0.  NULL: no memory. */
+struct model_snapshot *model_snapshot_get(struct model *model, uint32_t source);
+void model_snapshot_put(struct model *model, struct model_snapshot *snapshot);
+/* Id of the instance of this name; 0: none. */
+uint32_t model_source_find(struct model *model, const char *name);
+
+enum model_state { MODEL_STALE = 0, MODEL_F64 = 1, MODEL_U64 = 2 };
+
+/* The line of a live series, or false.  Under the lock, or on the sink's thread between passes. */
+static inline bool model_live(const struct model *model, uint32_t index, struct model_line *line)
+{
+    if (!index || model->state[index] == MODEL_STALE)
+        return false;
+    line->labels = (uintptr_t)model->labelsets[model->series[index].labelset] | (model->state[index] == MODEL_U64);
+    line->bits = model->bits[index];
+    return true;
+}
+static inline const struct label_text *model_line_labels(const struct model_line *line)
+{
+    return (const struct label_text *)(line->labels & ~(uintptr_t)1);
+}
+static inline bool model_line_is_integer(const struct model_line *line)
+{
+    return line->labels & 1;
+}
+
+#endif

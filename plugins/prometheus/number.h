@@ -1,0 +1,14 @@
+/* number.h - numbers as text: integers exact, doubles in the shortest form that reads back as the same double. */
+#ifndef PROMETHEUS_NUMBER_H
+#define PROMETHEUS_NUMBER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define NUMBER_MAX 32u /* most bytes of any number */
+
+/* Both return how many bytes they wrote; there is no NUL. */
+size_t number_u64(char *out, uint64_t value);
+size_t number_f64(char *out, double value);
+
+#endif

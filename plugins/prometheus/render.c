@@ -1,0 +1,193 @@
+/* render.c - the text; render.h names the formats. */
+#include "render.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const kinds[FORMATS][WEIR_SUMMARY + 1] = {
+    [FORMAT_TEXT] = {[WEIR_UNKNOWN] = "untyped", [WEIR_GAUGE] = "gauge", [WEIR_COUNTER] = "counter", [WEIR_INFO] = "gauge",
+                     [WEIR_HISTOGRAM] = "histogram", [WEIR_SUMMARY] = "summary"},
+    [FORMAT_OPENMETRICS] = {[WEIR_UNKNOWN] = "unknown", [WEIR_GAUGE] = "gauge", [WEIR_COUNTER] = "counter",
+                            [WEIR_INFO] = "info", [WEIR_HISTOGRAM] = "histogram", [WEIR_SUMMARY] = "summary"}};
+
+static char *put(char *out, const char *text, size_t length)
+{
+    memcpy(out, text, length);
+    return out + length;
+}
+
+static bool ends_with(const char *name, size_t length, const char *end)
+{
+    size_t n = strlen(end);
+
+    return length > n && memcmp(name + length - n, end, n) == 0;
+}
+
+size_t render_head_size(const struct model_family *family)
+{
+    return 3 * (strlen(family->name) + 16) + 2 * strlen(family->help) + (family->unit ? strlen(family->unit) : 0) + 16;
+}
+
+size_t render_head(char *out, const struct model_family *family, enum format format)
+{
+    const char *begin = out, *kind = family->kind <= WEIR_SUMMARY ? kinds[format][family->kind] : "unknown";
+    size_t length = strlen(family->name);
+
+    if (format == FORMAT_OPENMETRICS && family->kind == WEIR_COUNTER) {
+        /* A counter's samples end in _total there; one with another name keeps it and cannot be called a counter. */
+        if (family->total)
+            length -= 6;
+        else
+            kind = kinds[format][WEIR_UNKNOWN];
+    }
+    if (format == FORMAT_OPENMETRICS && family->kind == WEIR_INFO) {
+        if (ends_with(family->name, length, "_info"))
+            length -= 5;
+        else
+            kind = "gauge";
+    }
+    if (*family->help) {
+        out = put(out, "# HELP ", 7);
+        out = put(out, family->name, length);
+        *out++ = ' ';
+        for (const char *s = family->help; *s; s++) {
+            if (*s == '\n' || *s == '\\' || (*s == '"' && format == FORMAT_OPENMETRICS)) {
+                *out++ = '\\';
+                *out++ = *s == '\n' ? 'n' : *s;
+            } else {
+                *out++ = *s;
+            }
+        }
+        *out++ = '\n';
+    }
+    out = put(out, "# TYPE ", 7);
+    out = put(out, family->name, length);
+    *out++ = ' ';
+    out = put(out, kind, strlen(kind));
+    *out++ = '\n';
+    if (format == FORMAT_OPENMETRICS && family->unit && ends_with(family->name, length, family->unit) &&
+        family->name[length - strlen(family->unit) - 1] == '_') {
+        out = put(out, "# UNIT ", 7);
+        out = put(out, family->name, length);
+        *out++ = ' ';
+        out = put(out, family->unit, strlen(family->unit));
+        *out++ = '\n';
+    }
+    return (size_t)(out - begin);
+}
+
+size_t render_line(char *out, const char *name, size_t name_length, const struct model_line *line)
+{
+    const struct label_text *labels = model_line_labels(line);
+    const char *begin = out;
+
+    out = put(out, name, name_length);
+    out = put(out, labels->text, labels->length);
+    *out++ = ' ';
+    if (model_line_is_integer(line)) {
+        out += number_u64(out, line->bits);
+    } else {
+        double value;
+
+        memcpy(&value, &line->bits, sizeof(value));
+        out += number_f64(out, value);
+    }
+    *out++ = '\n';
+    return (size_t)(out - begin);
+}
+
+/* ---- A snapshot ------------------------------------------------------------------------------------------------------------------ */
+
+/* The next whole piece, if `size` is enough for it; *need is what it may take.  0 with *need 0: the end. */
+static size_t piece(struct render *render, char *out, size_t size, size_t *need)
+{
+    const struct model_snapshot *snapshot = render->snapshot;
+    const struct model_lines *lines;
+    size_t length;
+
+    *need = 0;
+    if (render->family == snapshot->nfamilies) {
+        if (render->ended || render->format != FORMAT_OPENMETRICS)
+            return 0;
+        *need = sizeof(RENDER_EOF) - 1;
+        if (size < *need)
+            return 0;
+        render->ended = true;
+        memcpy(out, RENDER_EOF, *need);
+        return *need;
+    }
+    lines = &snapshot->families[render->family];
+    if (!render->head_done) {
+        *need = render_head_size(lines->family);
+        if (size < *need)
+            return 0;
+        render->head_done = true;
+        return render_head(out, lines->family, render->format);
+    }
+    *need = render_line_size(strlen(lines->family->name), model_line_labels(&snapshot->lines[lines->first + render->line]));
+    if (size < *need)
+        return 0;
+    length = render_line(out, lines->family->name, strlen(lines->family->name), &snapshot->lines[lines->first + render->line]);
+    if (++render->line == lines->count) {
+        render->line = 0;
+        render->head_done = false;
+        render->family++;
+    }
+    return length;
+}
+
+/* Lines of one family, as many as fit: the loop that most of the time is spent in. */
+static size_t lines_fill(struct render *render, char *out, size_t size)
+{
+    const struct model_lines *lines = &render->snapshot->families[render->family];
+    const struct model_line *line = &render->snapshot->lines[lines->first + render->line];
+    const struct model_line *end = &render->snapshot->lines[lines->first + lines->count];
+    const char *name = lines->family->name;
+    size_t name_length = strlen(name), n = 0;
+
+    for (; line + 1 < end && render_line_size(name_length, model_line_labels(line)) <= size - n; line++, render->line++)
+        n += render_line(out + n, name, name_length, line);
+    return n;
+}
+
+ssize_t render_next(struct render *render, char *out, size_t size)
+{
+    size_t n = 0, need;
+
+    if (render->spill) {
+        size_t left = render->spill_length - render->spill_done;
+
+        n = left < size ? left : size;
+        memcpy(out, render->spill + render->spill_done, n);
+        render->spill_done += n;
+        if (n < left)
+            return (ssize_t)n;
+        free(render->spill);
+        render->spill = NULL;
+    }
+    for (;;) {
+        size_t got;
+
+        if (render->head_done && render->family < render->snapshot->nfamilies)
+            n += lines_fill(render, out + n, size - n);
+        got = piece(render, out + n, size - n, &need);
+        n += got;
+        if (got)
+            continue;
+        if (n || !need)
+            return (ssize_t)n;
+        /* Larger than all there is room for: made apart, and handed out in parts. */
+        render->spill = malloc(need);
+        if (!render->spill)
+            return -1;
+        render->spill_length = piece(render, render->spill, need, &need);
+        render->spill_done = 0;
+        return render_next(render, out, size);
+    }
+}
+
+void render_end(struct render *render)
+{
+    free(render->spill);
+    render->spill = NULL;
+}

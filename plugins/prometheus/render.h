@@ -1,0 +1,40 @@
+/* render.h - the text of families and lines, in both formats, and a snapshot's text piece by piece.
+ *
+ * Formats: Prometheus text 0.0.4 and OpenMetrics 1.0 (their specifications; reference in README).
+ */
+#ifndef PROMETHEUS_RENDER_H
+#define PROMETHEUS_RENDER_H
+
+#include "model.h"
+#include "negotiate.h"
+#include "number.h"
+
+#include <sys/types.h>
+
+/* Most bytes of a family's head, and of a line. */
+size_t render_head_size(const struct model_family *family);
+static inline size_t render_line_size(size_t name_length, const struct label_text *labels)
+{
+    return name_length + labels->length + NUMBER_MAX + 2;
+}
+/* HELP, TYPE and UNIT; returns the length. */
+size_t render_head(char *out, const struct model_family *family, enum format format);
+/* One line; returns the length. */
+size_t render_line(char *out, const char *name, size_t name_length, const struct model_line *line);
+
+#define RENDER_EOF "# EOF\n" /* ends an OpenMetrics text */
+
+/* A snapshot's text, on the way. */
+struct render {
+    const struct model_snapshot *snapshot;
+    enum format format;
+    size_t family, line;
+    bool head_done, ended;
+    char *spill;           /* a piece that did not fit as a whole */
+    size_t spill_length, spill_done;
+};
+/* The next bytes, 0 at the end, below 0 without memory. */
+ssize_t render_next(struct render *render, char *out, size_t size);
+void render_end(struct render *render);
+
+#endif
