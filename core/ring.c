@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define CAPACITY_STEP 1024u /* capacities are multiples of this */
+#define DROP_STEP 16384u    /* slots, 512 kB */
 
 struct ring_segment {
     _Atomic(struct ring_segment *) newer;
@@ -174,13 +175,25 @@ void ring_lane_destroy(struct ring_lane *lane)
     pthread_mutex_destroy(&lane->lock);
 }
 
-/* Copies the open pass into a larger memory that starts at the tail. */
+/* Gives back the pages that hold nothing but the open pass's slots [from, to), which nobody reads and which were copied. */
+static void pages_drop(struct ring_segment *segment, uint64_t from, uint64_t to)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = (uintptr_t)&segment->memory.words[from * RING_WORDS];
+    uintptr_t end = (uintptr_t)&segment->memory.words[to * RING_WORDS] / page * page;
+
+    begin = (begin + page - 1) / page * page;
+    if (begin < end)
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
+/* Moves the open pass into a larger memory that starts at the tail, so that both together never need more than one. */
 static int lane_grow(struct ring_lane *lane, uint64_t capacity)
 {
     struct ring_segment *old = lane->newest;
     struct ring_segment *fresh = segment_new(capacity, lane->writer.tail);
     struct ring_writer writer;
-    uint64_t slot = lane->writer.tail % old->memory.capacity;
+    uint64_t slot = lane->writer.tail % old->memory.capacity, copied_from = slot;
 
     if (!fresh)
         return WEIR_ENOMEM;
@@ -195,8 +208,11 @@ static int lane_grow(struct ring_lane *lane, uint64_t capacity)
                    atomic_load_explicit(&from[2], memory_order_relaxed),
                    atomic_load_explicit(&from[3], memory_order_relaxed));
         ring_claimed(&writer, run);
-        if (++slot == old->memory.capacity)
-            slot = 0;
+        if (++slot == old->memory.capacity || slot - copied_from == DROP_STEP) {
+            pages_drop(old, copied_from, slot);
+            slot = slot == old->memory.capacity ? 0 : slot;
+            copied_from = slot;
+        }
     }
     lane->writer = writer;
     atomic_store_explicit(&lane->capacity, capacity, memory_order_relaxed);
@@ -218,8 +234,8 @@ int ring_lane_reserve(struct ring_lane *lane, uint64_t count)
         return WEIR_OK;
     if (need > lane->ceiling)
         return WEIR_ELIMIT;
-    /* A quarter more each time: few copies, and little memory that a steady pass never uses. */
-    capacity = capacity_round(capacity + capacity / 4);
+    /* An eighth more each time: few copies, and little memory that a steady pass never needs. */
+    capacity = capacity_round(capacity + capacity / 8);
     if (capacity < need)
         capacity = capacity_round(need);
     if (capacity > lane->ceiling)

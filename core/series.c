@@ -615,7 +615,7 @@ static uint64_t identity_mix(uint32_t family, uint32_t labelset)
 
 static uint64_t identity_hash(const struct series_registry *registry, uint32_t index)
 {
-    return identity_mix(registry->metas[index].family, registry->metas[index].labelset->id);
+    return identity_mix(registry->metas[index].family, registry->metas[index].labelset);
 }
 
 static uint32_t identity_find(const struct series_registry *registry, uint32_t family, const struct series_labelset *set)
@@ -627,7 +627,7 @@ static uint32_t identity_find(const struct series_registry *registry, uint32_t f
 
         if (!index)
             return 0;
-        if (index != TABLE_GONE && registry->metas[index].family == family && registry->metas[index].labelset == set)
+        if (index != TABLE_GONE && registry->metas[index].family == family && registry->metas[index].labelset == set->id)
             return index;
     }
 }
@@ -639,7 +639,7 @@ static uint32_t index_take(struct series_registry *registry, struct series_group
     uint32_t index = group->free_index, had;
 
     if (index) {
-        group->free_index = registry->metas[index].next;
+        group->free_index = registry->metas[index].labelset;
         return index;
     }
     had = atomic_load_explicit(&extent->count, memory_order_relaxed);
@@ -701,11 +701,13 @@ static int series_make_one(struct series_registry *registry, struct series_group
         return WEIR_ENOMEM;
     }
     cell = &registry->cells[index];
-    registry->metas[index].family = family;
-    registry->metas[index].labelset = set;
+    registry->metas[index].family = (uint16_t)family;
+    registry->metas[index].labelset = set->id;
     set->users++;
     table_add(&registry->by_identity, identity_mix(family, set->id), index);
-    atomic_store_explicit(&registry->starts[index], 0, memory_order_relaxed);
+    /* Looked at before it is written, so that pages of series without one are never touched. */
+    if (atomic_load_explicit(&registry->starts[index], memory_order_relaxed))
+        atomic_store_explicit(&registry->starts[index], 0, memory_order_relaxed);
     cell->group = (uint16_t)group->id;
     cell->flags = registry->families[family]->kind == WEIR_COUNTER ? SERIES_IS_COUNTER : 0;
     atomic_store_explicit(&cell->mark[0], 0, memory_order_relaxed);
@@ -860,7 +862,7 @@ void series_bury(struct series_registry *registry, struct series_group *group, u
     struct series_meta *meta = &registry->metas[index];
 
     pthread_mutex_lock(&registry->lock);
-    table_remove(&registry->by_identity, identity_mix(meta->family, meta->labelset->id), index);
+    table_remove(&registry->by_identity, identity_mix(meta->family, meta->labelset), index);
     pthread_mutex_unlock(&registry->lock);
     atomic_store_explicit(&group->series, atomic_load_explicit(&group->series, memory_order_relaxed) - 1,
                           memory_order_relaxed);
@@ -879,10 +881,10 @@ void series_reuse(struct series_registry *registry, uint32_t index)
     atomic_store_explicit(&cell->mark[1], 0, memory_order_release);
     atomic_store_explicit(&cell->bits[0], (handle >> SERIES_INDEX_BITS) + 1u, memory_order_release);
     pthread_mutex_lock(&registry->lock);
-    labelset_unuse(registry, meta->labelset);
+    labelset_unuse(registry, registry->labelsets[meta->labelset]);
     registry->count--;
     pthread_mutex_unlock(&registry->lock);
-    meta->next = group->free_index;
+    meta->labelset = group->free_index;
     group->free_index = index;
 }
 
@@ -892,6 +894,7 @@ int series_info(struct series_registry *registry, uint32_t handle, struct weir_s
     const struct series_meta *meta = &registry->metas[index];
     struct weir_series_info full = {.size = sizeof(full)};
     const struct series_family *family;
+    const struct series_labelset *set;
     const struct series_group *group;
     uint32_t size = info->size < sizeof(full) ? info->size : (uint32_t)sizeof(full);
 
@@ -904,9 +907,13 @@ int series_info(struct series_registry *registry, uint32_t handle, struct weir_s
     full.name = family->name;
     full.unit = family->unit;
     full.help = family->help;
-    full.labelset = meta->labelset->id;
-    full.labels = meta->labelset->labels;
-    full.nlabels = meta->labelset->count;
+    full.labelset = meta->labelset;
+    /* The table of label sets may move while others make series. */
+    pthread_mutex_lock(&registry->lock);
+    set = registry->labelsets[meta->labelset];
+    pthread_mutex_unlock(&registry->lock);
+    full.labels = set->labels;
+    full.nlabels = set->count;
     full.group = group->id;
     full.source = group->source;
     memcpy(info, &full, size);

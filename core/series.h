@@ -52,13 +52,10 @@ struct series_family {
     uint32_t id, kind;
     const char *name, *unit, *help;
 };
-struct series_labelset;
-
 /* What a series is; written before its handle is shown, changed after every sink has passed its end. */
 struct series_meta {
-    struct series_labelset *labelset;
-    uint32_t family;
-    uint32_t next; /* index of the next free series of the group */
+    uint32_t labelset; /* id; of a free series: index of the group's next free one */
+    uint16_t family;
 };
 
 /* A run of indexes that belong to one group. */

@@ -460,6 +460,8 @@ static int check(struct weir_self *self, const void *given)
     for (size_t i = 0; i < config->groups.count; i++) {
         size_t q = 0;
 
+        if (strcmp(config->groups.items[i], "up") == 0)
+            continue; /* always collected */
         while (q < nqueries && strcmp(queries[q].group, config->groups.items[i]) != 0)
             q++;
         if (q == nqueries)

@@ -1,0 +1,141 @@
+# functions.sh - what integration tests share; sourced by test_*.sh.
+#
+# Given by tests/run: WEIR (the program), PLUGIN_DIR.  A test has a scratch folder and ports of its own, waits for
+# conditions, and leaves nothing behind: servers run as children of one supervisor each and are stopped at exit.
+
+set -u
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+weir=${WEIR:?set WEIR to the program}
+plugin_dir=${PLUGIN_DIR:?set PLUGIN_DIR to the folder of its plugins}
+pg_bin=${PG_BIN:-/usr/lib/postgresql/15/bin}
+wait_limit=${WAIT_LIMIT:-60}
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/weir-test.XXXXXX")
+chmod 0755 "$scratch"
+failures=0
+weir_pid=
+pg_datas=()
+
+# Runs a command as a user who may run PostgreSQL.
+as_postgres() {
+    if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi
+}
+
+cleanup() {
+    local data
+    trap - EXIT INT TERM
+    [ -n "$weir_pid" ] && kill -CONT "$weir_pid" 2>/dev/null && kill -KILL "$weir_pid" 2>/dev/null
+    for data in ${pg_datas[@]+"${pg_datas[@]}"}; do
+        if [ -s "$data/postmaster.pid" ]; then
+            pkill -CONT -P "$(head -1 "$data/postmaster.pid")" 2>/dev/null
+            kill -CONT "$(head -1 "$data/postmaster.pid")" 2>/dev/null
+            as_postgres "$(cat "$data/../bindir")/pg_ctl" -D "$data" -m immediate -w stop >/dev/null 2>&1
+        fi
+    done
+    jobs -p | xargs -r kill -KILL 2>/dev/null
+    rm -rf "$scratch"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# check DESCRIPTION COMMAND...: one line of result; the test goes on.
+check() {
+    local description=$1
+    shift
+    if "$@" >"$scratch/check.out" 2>&1; then
+        echo "ok - $description"
+    else
+        echo "not ok - $description"
+        sed 's/^/    /' "$scratch/check.out" | head -20
+        failures=$((failures + 1))
+    fi
+}
+
+skip() {
+    echo "ok - # SKIP $1"
+    exit 0
+}
+
+# wait_until DESCRIPTION COMMAND...: until the command succeeds; a failed check after the limit.
+wait_until() {
+    local description=$1 until=$((SECONDS + wait_limit))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        if [ "$SECONDS" -ge "$until" ]; then
+            echo "not ok - $description (not within $wait_limit s)"
+            failures=$((failures + 1))
+            return 1
+        fi
+        sleep 0.1
+    done
+    echo "ok - $description"
+}
+
+# start_postgresql [BINDIR] [OPTION...]: sets PGHOST PGPORT PGUSER PGDATABASE and pg_data.
+start_postgresql() {
+    local bindir=${1:-$pg_bin} root
+    shift $(($# > 0 ? 1 : 0))
+    root=$(mktemp -d "$scratch/pg.XXXXXX")
+    chmod 0755 "$root"
+    echo "$bindir" > "$root/bindir"
+    pg_data=$root/data
+    [ "$(id -u)" = 0 ] && chown postgres "$root"
+    PGPORT=$(free_port)
+    export PGHOST=127.0.0.1 PGPORT PGUSER=postgres PGDATABASE=postgres
+    as_postgres "$bindir/initdb" -D "$pg_data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$root/initdb.log" 2>&1 ||
+        { cat "$root/initdb.log"; return 1; }
+    printf '%s\n' "port = $PGPORT" "listen_addresses = '127.0.0.1'" "unix_socket_directories = '$root'" 'fsync = off' \
+        'max_connections = 40' "$@" | as_postgres tee -a "$pg_data/postgresql.conf" >/dev/null
+    pg_datas+=("$pg_data")
+    as_postgres "$bindir/pg_ctl" -D "$pg_data" -l "$root/log" -w -t "$wait_limit" start >"$root/start.log" 2>&1 ||
+        { cat "$root/start.log" "$root/log"; return 1; }
+}
+postmaster() { head -1 "$pg_data/postmaster.pid"; }
+pg_stop() { as_postgres "$(cat "$pg_data/../bindir")/pg_ctl" -D "$pg_data" -m "${1:-fast}" -w stop >/dev/null 2>&1; }
+pg_start() { as_postgres "$(cat "$pg_data/../bindir")/pg_ctl" -D "$pg_data" -l "$pg_data/../log" -w -t "$wait_limit" start >/dev/null 2>&1; }
+sql() { psql -XqtA -v ON_ERROR_STOP=1 "$@"; }
+
+# start_weir CONFIG: runs it; sets weir_pid, weir_log, and url once it listens.
+start_weir() {
+    weir_log=$scratch/weir.log
+    : > "$weir_log"
+    "$weir" run -c "$1" --plugin-dir "$plugin_dir" >"$weir_log" 2>&1 &
+    weir_pid=$!
+    wait_until "weir is running" grep -q 'runs [0-9]* instances' "$weir_log" || { cat "$weir_log"; return 1; }
+    url=$(sed -n 's/.*listening on \(https*:[^ ]*\).*/\1/p' "$weir_log" | head -1)
+}
+# stop_weir: SIGTERM; it must exit 0 in time, and a sanitizer must have nothing to say.
+stop_weir() {
+    local began=$SECONDS status
+    kill -TERM "$weir_pid"
+    wait "$weir_pid"
+    status=$?
+    weir_pid=
+    check "weir stops with status 0" [ "$status" = 0 ]
+    check "weir stops within 5 seconds" [ $((SECONDS - began)) -le "${STOP_LIMIT:-5}" ]
+    check "no sanitizer report" no_report
+}
+no_report() { ! grep -E 'ERROR: (Address|Thread|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:' "$weir_log"; }
+
+# metric NAME [LABEL...]: value of the one line that has this name and all these labels (a="b").
+metric() {
+    local name=$1 lines
+    shift
+    lines=$(curl -sf "$url/metrics" | grep -E "^$name[{ ]")
+    for label in "$@"; do lines=$(printf '%s\n' "$lines" | grep -F -- "$label"); done
+    printf '%s\n' "${lines##* }"
+}
+metric_is() { local value=$1; shift; [ "$(metric "$@")" = "$value" ]; }
+metric_at_least() { local value=$1; shift; local is; is=$(metric "$@"); [ -n "$is" ] && python3 -c "import sys; sys.exit(not float('$is') >= $value)"; }
+has_metric() { curl -sf "$url/metrics" | grep -qE "^$1[{ ]"; }
+lacks_metric() { curl -sf "$url/metrics" >"$scratch/metrics" && ! grep -qE "^$1[{ ]" "$scratch/metrics"; }
+log_has() { grep -qE -- "$1" "$weir_log"; }
+log_count() { grep -cE -- "$1" "$weir_log"; }
+
+finish() {
+    [ "$failures" = 0 ]
+    exit $?
+}
