@@ -442,9 +442,11 @@ static void set_rows(struct schema_context *context, const struct outline_item *
                  item->title ? " \"" : "", item->title ? item->title : "", item->title ? "\"" : "");
         while (title->name && !(title->flags & WEIR_TITLE))
             title++;
-        if (item->value)
+        if (item->value) {
             mistake(context, item->file, item->line, item->name, "is a section, not a key: write %s { … }", item->name);
-        else if (title->name && (!item->title || !*item->title))
+            continue;
+        }
+        if (title->name && (!item->title || !*item->title))
             mistake(context, item->file, item->line, item->name, "needs a title: %s \"name\" { … }", item->name);
         else if (!title->name && item->title)
             mistake(context, item->file, item->line, item->name, "takes no title");
@@ -539,7 +541,7 @@ static const struct weir_option *option_find(const struct schema_target *targets
 static void unknown(struct schema_context *context, const struct outline_item *item, const struct schema_target *targets,
                     size_t ntargets)
 {
-    const char *names[256], *nearest;
+    const char *names[257] = {0}, *nearest;
     size_t count = 0;
 
     for (size_t t = 0; t < ntargets; t++)
@@ -552,7 +554,6 @@ static void unknown(struct schema_context *context, const struct outline_item *i
     else if (count && count <= 12) {
         char joined[400];
 
-        names[count] = NULL;
         choices_join(names, joined, sizeof(joined));
         mistake(context, item->file, item->line, item->name, "unknown key, allowed are: %s", joined);
     } else

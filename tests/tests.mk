@@ -1,7 +1,50 @@
-# Unit tests: one program per core file, with the sources it tests compiled in; and small plugins to test the host with.
+# Unit tests, with the sources they test compiled in; small plugins to test the host with; fuzzers.
 if WITH_CHECK
-check_PROGRAMS += tests/unit/check_ring
+check_PROGRAMS += tests/unit/check_ring tests/unit/check_series tests/unit/check_core tests/unit/check_config \
+	tests/unit/check_loader
 tests_unit_check_ring_SOURCES = tests/unit/check_ring.c core/ring.c
 tests_unit_check_ring_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_check_ring_LDADD = $(CHECK_LIBS)
+tests_unit_check_series_SOURCES = tests/unit/check_series.c core/ring.c core/series.c core/pass.c
+tests_unit_check_series_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_check_series_LDADD = $(CHECK_LIBS)
+tests_unit_check_core_SOURCES = tests/unit/check_core.c core/secret.c core/schedule.c core/service.c core/process.c \
+	core/util/arena.c core/util/strbuf.c
+tests_unit_check_core_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_check_core_LDADD = $(CHECK_LIBS)
+tests_unit_check_config_SOURCES = tests/unit/check_config.c core/config.c core/outline.c core/schema.c core/secret.c \
+	core/log.c core/util/arena.c core/util/strbuf.c
+tests_unit_check_config_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_check_config_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS)
+tests_unit_check_loader_SOURCES = tests/unit/check_loader.c core/loader.c core/fatal.c core/log.c core/util/arena.c
+tests_unit_check_loader_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_check_loader_LDADD = $(CHECK_LIBS) -ldl
+if WITH_HTTP
+if WITH_PG_STATS
+if WITH_PROMETHEUS
+check_PROGRAMS += tests/unit/check_plugins
+tests_unit_check_plugins_SOURCES = tests/unit/check_plugins.c plugins/http/auth.c plugins/pg_stats/queries.c \
+	plugins/pg_stats/rows.c plugins/prometheus/negotiate.c plugins/prometheus/number.c
+tests_unit_check_plugins_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/pg_stats -I$(srcdir)/plugins/prometheus
+tests_unit_check_plugins_LDADD = $(CHECK_LIBS) $(CRYPT_LIBS) -lm
 endif
+endif
+endif
+endif
+
+include tests/plugins/plugins.mk
+
+if FUZZ
+FUZZ_FLAGS = $(AM_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+check_PROGRAMS += tests/fuzz/fuzz_config tests/fuzz/fuzz_http
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c core/config.c core/outline.c core/schema.c core/secret.c core/log.c \
+	core/util/arena.c core/util/strbuf.c
+tests_fuzz_fuzz_config_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_fuzz_fuzz_config_CFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_config_LDADD = $(CONFUSE_LIBS)
+tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c plugins/http/http.c plugins/http/auth.c
+tests_fuzz_fuzz_http_CPPFLAGS = $(TEST_CPPFLAGS) $(MICROHTTPD_CFLAGS)
+tests_fuzz_fuzz_http_CFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_http_LDADD = $(MICROHTTPD_LIBS) $(CRYPT_LIBS)
+endif
+EXTRA_DIST += tests/fuzz/corpus

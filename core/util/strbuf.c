@@ -13,12 +13,12 @@ static bool reserve(struct strbuf *buffer, size_t count)
 
     if (buffer->failed)
         return false;
-    if (count < buffer->room - buffer->length)
-        return true;
     if (count >= buffer->ceiling - buffer->length) {
         buffer->failed = true;
         return false;
     }
+    if (count < buffer->room - buffer->length)
+        return true;
     while (room <= buffer->length + count)
         room *= 2;
     larger = realloc(buffer->text, room);

@@ -1,0 +1,185 @@
+/* check_core.c - the small parts of the core: schedule, service, secret, process, arena, strbuf. */
+#include "process.h"
+#include "schedule.h"
+#include "secret.h"
+#include "service.h"
+#include "util/arena.h"
+#include "util/clock.h"
+#include "util/strbuf.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define S CLOCK_SECOND_NS
+
+START_TEST(first_turn_at_once_then_on_the_grid)
+{
+    struct series_group group = {.interval_ns = 0};
+    struct schedule schedule = {0};
+    struct schedule_entry *entry;
+    int64_t now = 1000 * S, wall = 7 * 15 * S + 4 * S; /* four seconds past the grid */
+
+    ck_assert_int_eq(schedule_add(&schedule, &group, 15 * S, 5 * S, now, wall), WEIR_OK);
+    entry = schedule_due(&schedule, now);
+    ck_assert_ptr_nonnull(entry);
+    ck_assert_int_eq(entry->timeout_ns, 5 * S);
+    schedule_began(entry, now);
+    schedule_ended(entry, now + S);
+    ck_assert_int_eq(schedule_next_ns(&schedule), now + 11 * S);
+    ck_assert_ptr_null(schedule_due(&schedule, now + 11 * S - 1));
+    ck_assert_uint_eq(atomic_load(&group.missed), 0);
+    schedule_free(&schedule);
+}
+END_TEST
+
+START_TEST(missed_turns_are_counted_and_not_made_up)
+{
+    struct series_group group = {.interval_ns = 10 * S};
+    struct schedule schedule = {0};
+    struct schedule_entry *entry;
+
+    schedule_add(&schedule, &group, 15 * S, 5 * S, 100 * S, 0);
+    entry = schedule_due(&schedule, 100 * S);
+    schedule_began(entry, 100 * S);
+    schedule_ended(entry, 100 * S);
+    entry = schedule_due(&schedule, 112 * S);
+    schedule_began(entry, 112 * S);
+    ck_assert_uint_eq(atomic_load(&group.late_ns_last), 2 * S);
+    schedule_ended(entry, 145 * S); /* 120, 130, 140 went by */
+    ck_assert_uint_eq(atomic_load(&group.missed), 3);
+    ck_assert_int_eq(schedule_next_ns(&schedule), 150 * S);
+    schedule_free(&schedule);
+}
+END_TEST
+
+START_TEST(groups_due_together_run_in_order_and_none_starves)
+{
+    struct series_group groups[3] = {{.interval_ns = S}, {.interval_ns = S}, {.interval_ns = S}};
+    struct schedule schedule = {0};
+
+    for (unsigned i = 0; i < 3; i++)
+        schedule_add(&schedule, &groups[i], S, S, 100 * S, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        struct schedule_entry *entry = schedule_due(&schedule, 100 * S + i * 2 * S);
+
+        ck_assert_ptr_eq(entry->group, &groups[i]);
+        schedule_ended(entry, 100 * S + (i + 1) * 2 * S); /* each takes twice its interval */
+    }
+    schedule_remove(&schedule, &groups[0]);
+    ck_assert_uint_eq(schedule.count, 2);
+    schedule_free(&schedule);
+}
+END_TEST
+
+static void *leave_later(void *port)
+{
+    usleep(20000);
+    service_leave(port);
+    return NULL;
+}
+START_TEST(closing_a_service_waits_for_those_inside)
+{
+    struct service_port port;
+    const void *table;
+    void *provider;
+    pthread_t thread;
+
+    service_port_init(&port, "s", 1);
+    ck_assert_int_eq(service_enter(&port, &table, &provider), WEIR_EAGAIN);
+    service_open(&port, "table", (void *)"state");
+    ck_assert_int_eq(service_enter(&port, &table, &provider), WEIR_OK);
+    ck_assert_str_eq(table, "table");
+    ck_assert_int_eq(service_close(&port, clock_now_ns() + S / 100), WEIR_ETIMEOUT);
+    ck_assert_int_eq(service_enter(&port, &table, &provider), WEIR_EAGAIN);
+    pthread_create(&thread, NULL, leave_later, &port);
+    ck_assert_int_eq(service_close(&port, clock_now_ns() + 60 * S), WEIR_OK);
+    pthread_join(thread, NULL);
+    service_port_destroy(&port);
+}
+END_TEST
+
+START_TEST(secrets)
+{
+    char path[] = "/tmp/weir-secret-XXXXXX", buffer[64], why[400];
+    int fd = mkstemp(path);
+    struct weir_secret *file = secret_from_file(path), *text = secret_from_text("word");
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(secret_read(file, buffer, sizeof(buffer), why, sizeof(why)), WEIR_EFAIL);
+    ck_assert_ptr_nonnull(strstr(why, "is empty"));
+    ck_assert_int_eq(write(fd, "pass word\n", 10), 10);
+    ck_assert_int_eq(secret_read(file, buffer, sizeof(buffer), why, sizeof(why)), 9);
+    ck_assert_str_eq(buffer, "pass word");
+    ck_assert_int_eq(secret_read(file, buffer, 9, why, sizeof(why)), WEIR_EFAIL);
+    ck_assert_int_eq(fchmod(fd, 0644), 0);
+    ck_assert_int_eq(secret_check(file, why, sizeof(why)), WEIR_EFAIL);
+    ck_assert_ptr_nonnull(strstr(why, "others can read it; chmod 0600 it"));
+    unlink(path);
+    ck_assert_int_eq(secret_check(file, why, sizeof(why)), WEIR_EFAIL);
+    ck_assert_ptr_nonnull(strstr(why, "No such file"));
+    ck_assert_int_eq(secret_read(text, buffer, sizeof(buffer), why, sizeof(why)), 4);
+    ck_assert(!secret_equal(file, text));
+    secret_free(file);
+    secret_free(text);
+    close(fd);
+}
+END_TEST
+
+START_TEST(process_figures_are_plausible)
+{
+    struct process_figures figures;
+
+    ck_assert_int_eq(process_read(&figures), WEIR_OK);
+    ck_assert_uint_gt(figures.resident_bytes, 100000);
+    ck_assert_uint_ge(figures.open_fds, 3);
+    ck_assert_uint_ge(figures.threads, 1);
+    ck_assert(figures.start_seconds > 1.6e9 && figures.start_seconds < (double)time(NULL) + 60);
+}
+END_TEST
+
+START_TEST(arena_and_strbuf_keep_their_ceilings)
+{
+    struct arena arena = {.ceiling = 10000};
+    struct strbuf buffer = {.ceiling = 100};
+
+    ck_assert_ptr_nonnull(arena_alloc(&arena, 9000));
+    ck_assert_ptr_null(arena_alloc(&arena, 2000));
+    ck_assert_ptr_nonnull(arena_alloc(&arena, 500));
+    ck_assert_str_eq(arena_copy(&arena, "abc", 2), "ab");
+    arena_free(&arena);
+    strbuf_printf(&buffer, "%s-%d", "x", 5);
+    ck_assert_str_eq(buffer.text, "x-5");
+    for (unsigned i = 0; i < 50; i++)
+        strbuf_add(&buffer, "0123456789", 10);
+    ck_assert(buffer.failed);
+    ck_assert_uint_lt(buffer.length, 100);
+    strbuf_clear(&buffer);
+    ck_assert(!buffer.failed);
+    strbuf_free(&buffer);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("core");
+    TCase *all = tcase_create("all");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(all, 120);
+    tcase_add_test(all, first_turn_at_once_then_on_the_grid);
+    tcase_add_test(all, missed_turns_are_counted_and_not_made_up);
+    tcase_add_test(all, groups_due_together_run_in_order_and_none_starves);
+    tcase_add_test(all, closing_a_service_waits_for_those_inside);
+    tcase_add_test(all, secrets);
+    tcase_add_test(all, process_figures_are_plausible);
+    tcase_add_test(all, arena_and_strbuf_keep_their_ceilings);
+    suite_add_tcase(suite, all);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
