@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+static void host_log(struct weir_self *self, int level, const char *format, ...) WEIR_PRINTF(3, 4);
 static void host_log(struct weir_self *self, int level, const char *format, ...)
 {
     va_list args;
@@ -24,6 +25,7 @@ static void host_log(struct weir_self *self, int level, const char *format, ...)
     va_end(args);
 }
 
+static int host_fail(struct weir_self *self, int status, const char *format, ...) WEIR_PRINTF(3, 4);
 /* Recorded when it comes from the callback that runs; another thread of the plugin has no callback to fail. */
 static int host_fail(struct weir_self *self, int status, const char *format, ...)
 {

@@ -38,13 +38,11 @@ static double boot_seconds(void)
     return line ? strtod(line + 7, NULL) : 0;
 }
 
-static uint64_t limit_of(int resource)
+static uint64_t limit_of(const struct rlimit *limit)
 {
-    struct rlimit limit;
-
-    if (getrlimit(resource, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+    if (limit->rlim_cur == RLIM_INFINITY)
         return UINT64_MAX;
-    return limit.rlim_cur;
+    return limit->rlim_cur;
 }
 
 int process_read(struct process_figures *figures)
@@ -52,6 +50,7 @@ int process_read(struct process_figures *figures)
     const double tick = (double)sysconf(_SC_CLK_TCK);
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     unsigned long long user, system, threads, start, virtual_bytes, resident;
+    struct rlimit memory, files;
     char text[2048];
     const char *fields;
     DIR *fds;
@@ -67,8 +66,10 @@ int process_read(struct process_figures *figures)
     figures->virtual_bytes = virtual_bytes;
     figures->resident_bytes = resident * page;
     figures->threads = threads;
-    figures->virtual_max_bytes = limit_of(RLIMIT_AS);
-    figures->max_fds = limit_of(RLIMIT_NOFILE);
+    if (getrlimit(RLIMIT_AS, &memory) < 0 || getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return WEIR_EFAIL;
+    figures->virtual_max_bytes = limit_of(&memory);
+    figures->max_fds = limit_of(&files);
     figures->open_fds = 0;
     fds = opendir("/proc/self/fd");
     if (!fds)

@@ -7,6 +7,7 @@
  */
 #include "number.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,7 @@ size_t number_f64(char *out, double value)
 {
     const double magnitude = fabs(value);
     char *begin = out;
-    int length;
+    int length, digits;
 
     if (isnan(value)) {
         memcpy(out, "NaN", 3);
@@ -82,8 +83,10 @@ size_t number_f64(char *out, double value)
         out += number_u64(out, (uint64_t)magnitude);
         return (size_t)(out - begin);
     }
-    length = snprintf(out, NUMBER_MAX, "%.15g", value);
-    for (int digits = 16; digits <= 17 && strtod(out, NULL) != value; digits++)
+    /* Numbers this small have fewer digits to lose. */
+    digits = magnitude < DBL_MIN ? 1 : 15;
+    do
         length = snprintf(out, NUMBER_MAX, "%.*g", digits, value);
+    while (strtod(out, NULL) != value && digits++ < 17);
     return (size_t)length;
 }

@@ -17,6 +17,7 @@
 
 static char listening[256];
 
+static void host_log(struct weir_self *self, int level, const char *format, ...) WEIR_PRINTF(3, 4);
 static void host_log(struct weir_self *self, int level, const char *format, ...)
 {
     va_list args;

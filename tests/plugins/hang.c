@@ -33,9 +33,9 @@ static int create(struct weir_self *self, const void *config, void **out)
 static int collect(void *state, const struct weir_pass *pass)
 {
     (void)state;
-    (void)pass;
-    for (;;)
+    while (pass)
         pause();
+    return WEIR_OK;
 }
 
 static const struct weir_plugin plugin = {

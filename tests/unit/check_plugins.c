@@ -49,7 +49,7 @@ START_TEST(numbers_read_back_and_are_shortest)
 
     for (unsigned i = 0; i < 300000; i++) {
         double value, back;
-        char shorter[40];
+        char shorter[340];
         size_t digits = 0;
         const char *text;
 
