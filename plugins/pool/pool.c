@@ -22,6 +22,7 @@
 struct pool_config {
     const char *primary, *host, *dbname, *user, *sslmode, *sslrootcert, *sslcert, *sslkey, *application_name;
     const struct weir_secret *password;
+    bool ssl;
     int64_t port, max, connect_timeout_ns, statement_timeout_ns, lock_timeout_ns, idle_timeout_ns, lifetime_ns;
     int64_t backoff_min_ns, backoff_max_ns, pooler;
 };
@@ -39,6 +40,7 @@ static const struct weir_option options[] = {
     {.name = "user", .type = WEIR_STRING, AT(user), .help = "Role to connect as; one with pg_monitor is enough."},
     {.name = "password", .type = WEIR_SECRET, AT(password),
      .help = "Password of the role; without one libpq looks into .pgpass and PGPASSWORD."},
+    {.name = "ssl", .type = WEIR_BOOL, .dflt = "false", AT(ssl), .help = "Short for sslmode = require."},
     {.name = "sslmode", .type = WEIR_STRING, AT(sslmode), .help = "As libpq's sslmode: disable to verify-full."},
     {.name = "sslrootcert", .type = WEIR_STRING, AT(sslrootcert), .help = "File with the certificates to trust."},
     {.name = "sslcert", .type = WEIR_STRING, AT(sslcert), .help = "File with our certificate."},
@@ -208,7 +210,7 @@ static int target_make(struct pool *pool)
     keyword_add(pool, "host", config->host);
     keyword_add(pool, "dbname", config->dbname);
     keyword_add(pool, "user", config->user);
-    keyword_add(pool, "sslmode", config->sslmode);
+    keyword_add(pool, "sslmode", config->sslmode ? config->sslmode : config->ssl ? "require" : NULL);
     keyword_add(pool, "sslrootcert", config->sslrootcert);
     keyword_add(pool, "sslcert", config->sslcert);
     keyword_add(pool, "sslkey", config->sslkey);

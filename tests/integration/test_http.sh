@@ -40,7 +40,8 @@ check "404" is 404 -u alice:right "$url/none"
 check "405" is 405 -u alice:right -X DELETE "$url/metrics"
 check "405 says what is allowed" sh -c "curl -ski -u alice:right -X DELETE $url/metrics | grep -qi '^Allow: GET, HEAD'"
 check "HEAD" sh -c "curl -skI -u alice:right $url/-/healthy | grep -q ' 200'"
-check "413" is 413 -u alice:right -X POST -H 'Expect:' --data-binary "@$weir" "$url/metrics"
+head -c 3000000 /dev/zero > "$scratch/body"
+check "413" is 413 -u alice:right -X POST -H 'Expect:' --data-binary "@$scratch/body" "$url/metrics"
 check "414" is 414 -u alice:right "$url/metrics?$(head -c 12000 /dev/zero | tr '\0' a)"
 check "431" is 431 -u alice:right -H "X: $(head -c 20000 /dev/zero | tr '\0' a)" "$url/metrics"
 check "passwords and tokens are not in the log" sh -c "! grep -E 'right|tokenword|alice' $weir_log"
@@ -108,8 +109,10 @@ for i in range(100):
 else: sys.exit('does not answer any more')
 PY
 stop_weir
-cat > "$scratch/taken.conf" <<EOF
-plugins = { "http" }
-http { listen = "127.0.0.1:$PORT_TAKEN" }
-EOF
+python3 -c 'import socket, time; s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(); print(s.getsockname()[1], flush=True); time.sleep(600)' > "$scratch/taken" &
+wait_until "a port is taken" test -s "$scratch/taken"
+printf 'plugins = { "http" }\nhttp { listen = "127.0.0.1:%s" }\n' "$(cat "$scratch/taken")" > "$scratch/taken.conf"
+"$weir" run -c "$scratch/taken.conf" --plugin-dir "$plugin_dir" > "$scratch/taken.log" 2>&1
+check "a taken port: exit 1" [ $? = 1 ]
+check "a taken port: says so" grep -q 'could not listen on "127.0.0.1:[0-9]*": Address already in use; stop what listens there, or give another port' "$scratch/taken.log"
 finish

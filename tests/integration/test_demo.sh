@@ -1,0 +1,26 @@
+#!/bin/bash
+# The demonstration: figures come, and nothing is left behind, whatever ends it.
+. "$(dirname "$0")/functions.sh"
+demo=$here/../../contrib/demo
+export TMPDIR=$scratch
+left() { [ -z "$(pgrep -f "$scratch/weir-demo" | tr '\n' ' ')" ] && [ -z "$(ls -d "$scratch"/weir-demo* 2>/dev/null)" ]; }
+
+port=$(free_port)
+"$demo" --seconds 3 --port "$port" > "$scratch/demo.log" 2>&1
+check "ends by itself with status 0" [ $? = 0 ]
+check "figures of a live server" grep -qE 'server_up=1 .*commits_per_second=[1-9]' "$scratch/demo.log"
+check "the URL" grep -q "live figures at http://127.0.0.1:$port/metrics" "$scratch/demo.log"
+wait_until "nothing is left behind" left
+
+# Killed in different stages; the last two as Ctrl-C and as kill -9 of the script alone.
+for stage in 'starts a PostgreSQL' 'live figures at'; do
+    for signal in INT KILL; do
+        : > "$scratch/demo.log"
+        setsid "$demo" --port "$(free_port)" > "$scratch/demo.log" 2>&1 &
+        wait_until "stage \"$stage\"" grep -q "$stage" "$scratch/demo.log"
+        script=$(pgrep -f "contrib/demo --port" | head -1)
+        if [ $signal = INT ]; then kill -INT -- "-$(ps -o pgid= -p "$script" | tr -d ' ')"; else kill -KILL "$script"; fi
+        wait_until "$signal while \"$stage\": nothing is left behind" left
+    done
+done
+finish
