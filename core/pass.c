@@ -229,7 +229,8 @@ static void put_released(struct pass *pass, uint32_t count)
         series_bury(pass->registry, group, group->dying[i]);
     }
     group->dying_count -= count;
-    memmove(group->dying, group->dying + count, group->dying_count * sizeof(*group->dying));
+    if (count)
+        memmove(group->dying, group->dying + count, group->dying_count * sizeof(*group->dying));
 }
 
 static void close_with_mark(struct pass *pass, enum weir_pass_status status, uint32_t count)

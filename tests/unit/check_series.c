@@ -484,8 +484,11 @@ START_TEST(churn)
         if (round == 2)
             after_first = resident_bytes();
     }
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__) /* they keep what was freed */
     ck_assert_msg(resident_bytes() < after_first + after_first / 10 + (8u << 20), "memory grew from %llu to %llu bytes",
                   (unsigned long long)after_first, (unsigned long long)resident_bytes());
+#endif
+    (void)after_first;
     ring_cursor_detach(&cursor);
     free(samples);
     free(handles);
