@@ -622,15 +622,26 @@ static void want(struct weir_self *self, enum instance_phase phase)
     ring_wake_up(&self->wake);
 }
 
+static enum instance_phase phase_of(struct weir_self *self, bool *failed)
+{
+    enum instance_phase phase;
+
+    pthread_mutex_lock(&self->phase_lock);
+    phase = self->phase;
+    *failed = self->failed;
+    pthread_mutex_unlock(&self->phase_lock);
+    return phase;
+}
+
 /* True once the instance has reached the phase, or failed on the way; false at the deadline. */
 static bool await(struct weir_self *self, enum instance_phase phase, int64_t deadline_ns)
 {
     bool reached;
 
     for (;;) {
-        int64_t next_ns = instances_supervise(self->all);
         struct timespec until;
 
+        (void)instances_supervise(self->all);
         pthread_mutex_lock(&self->phase_lock);
         reached = self->phase >= phase || (self->failed && phase <= INSTANCE_RUNNING);
         /* The condition waits on the wall clock, which may step: short waits. */
@@ -646,7 +657,6 @@ static bool await(struct weir_self *self, enum instance_phase phase, int64_t dea
         pthread_mutex_unlock(&self->phase_lock);
         if (reached || clock_now_ns() >= deadline_ns)
             return reached;
-        (void)next_ns;
     }
 }
 
@@ -700,7 +710,7 @@ int instances_start(struct instances *all)
     for (enum instance_phase phase = INSTANCE_CREATED; phase <= INSTANCE_RUNNING; phase++) {
         for (size_t i = 0; i < all->count; i++) {
             struct weir_self *self = &all->items[all->order[i]];
-            bool reached;
+            bool reached, failed;
 
             if (phase == INSTANCE_CREATED && !thread_start(self))
                 goto fail;
@@ -709,7 +719,8 @@ int instances_start(struct instances *all)
             reached = await(self, phase, clock_now_ns() + START_NS);
             if (!reached)
                 log_line(self->name, WEIR_ERROR, "could not start within %d s", (int)(START_NS / CLOCK_SECOND_NS));
-            if (!reached || self->failed)
+            (void)phase_of(self, &failed);
+            if (!reached || failed)
                 goto fail;
         }
     }
@@ -782,8 +793,10 @@ bool instances_stop(struct instances *all, int64_t deadline_ns)
     for (size_t i = 0; i < all->count; i++) {
         struct weir_self *self = &all->items[i];
 
+        bool failed;
+
         /* Half of the time is the others': one that hangs must not cost the sinks their drain. */
-        if (self->has_thread && self->phase == INSTANCE_RUNNING &&
+        if (self->has_thread && phase_of(self, &failed) == INSTANCE_RUNNING && !failed &&
             !await(self, INSTANCE_QUIET, clock_now_ns() + (deadline_ns - clock_now_ns()) / 2))
             abandon(self);
     }

@@ -16,10 +16,12 @@ wait_until "nothing is left behind" left
 for stage in 'starts a PostgreSQL' 'live figures at'; do
     for signal in INT KILL; do
         : > "$scratch/demo.log"
-        setsid "$demo" --port "$(free_port)" > "$scratch/demo.log" 2>&1 &
+        # Ctrl-C must not be ignored, as it is for a shell's background jobs.
+        python3 -c 'import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.setsid(); os.execv(sys.argv[1], sys.argv[1:])' \
+            "$demo" --port "$(free_port)" > "$scratch/demo.log" 2>&1 &
+        script=$!
         wait_until "stage \"$stage\"" grep -q "$stage" "$scratch/demo.log"
-        script=$(pgrep -f "contrib/demo --port" | head -1)
-        if [ $signal = INT ]; then kill -INT -- "-$(ps -o pgid= -p "$script" | tr -d ' ')"; else kill -KILL "$script"; fi
+        if [ $signal = INT ]; then kill -INT -- "-$script"; else kill -KILL "$script"; fi
         wait_until "$signal while \"$stage\": nothing is left behind" left
     done
 done

@@ -24,10 +24,13 @@ check "superuser: warned once" [ "$(log_count 'connected as a superuser')" = 1 ]
 wait_until "superuser: figure" metric_is 1 weir_pg_superuser
 check "one session is enough" [ "$(sql -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'weir'")" -le 2 ]
 
+children=$(pgrep -P "$(postmaster)")
 kill -KILL "$(postmaster)"
 wait_until "server killed: pg_up 0" metric_is 0 pg_up
 wait_until "server killed: its figures are gone" lacks_metric pg_stat_database_xact_commit
-wait_until "all processes of the killed server are gone" sh -c "! pgrep -f 'postgres.*$pg_data' && ! ss -ltn | grep -q ':$PGPORT '"
+none_alive() { for pid; do kill -0 "$pid" 2>/dev/null && return 1; done; return 0; }
+# shellcheck disable=SC2086
+wait_until "all processes of the killed server are gone" none_alive $children
 rm -f "$pg_data/postmaster.pid"
 pg_start
 wait_until "server killed and restarted: pg_up 1" metric_is 1 pg_up
@@ -50,19 +53,20 @@ wait_until "server restarted: pg_up 1" metric_is 1 pg_up
 
 wait_until "no connection leaked" sh -c "[ \$(psql -XqtA -c \"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'weir'\") -le 2 ]"
 
+# Out of connections: weir is held while the server restarts with few places and all are taken.
 sql -c "ALTER SYSTEM SET max_connections = 6" -c "ALTER SYSTEM SET superuser_reserved_connections = 0" \
     -c "ALTER SYSTEM SET max_wal_senders = 0"
+kill -STOP "$weir_pid"
 pg_stop
 pg_start
-wait_until "few connections: pg_up 1" metric_is 1 pg_up
 for i in 1 2 3 4 5 6; do psql -Xqc "SELECT pg_sleep(600)" >/dev/null 2>&1 & done
 wait_until "all connections are taken" sh -c "! psql -Xqc 'SELECT 1'"
-sleepers=$(pgrep -f 'pg_sleep\(600\)' | tr '\n' ' ')
-pkill -f "postgres: postgres postgres 127.0.0.1.*idle" # weir's session among them: it must reconnect, into a full server
-for i in 1 2 3; do psql -Xqc "SELECT pg_sleep(600)" >/dev/null 2>&1 & done
-wait_until "out of connections: pg_up 0, or weir won a place" sh -c "curl -sf $url/metrics | grep -qE '^pg_up [01]'"
-pkill -f 'psql -Xqc SELECT pg_sleep'
+kill -CONT "$weir_pid"
+wait_until "out of connections: pg_up 0" metric_is 0 pg_up
+wait_until "out of connections: the log says so" log_has 'is down: .*too many clients'
+pkill -TERM -P "$(postmaster)" -f 'SELECT' # the sleeping backends
 wait_until "places free again: pg_up 1" metric_is 1 pg_up
+wait_until "places free again: figures come" has_metric pg_stat_database_xact_commit
 
 stop_weir
 finish

@@ -40,7 +40,7 @@ EOF
     if [ $major -ge 14 ]; then check "$major: active_time" has_metric pg_stat_database_active_time_seconds_total
     else check "$major: has no active_time" lacks_metric pg_stat_database_active_time_seconds_total; fi
     check "$major: nothing failed" sh -c "! grep -E 'warning|error' $weir_log"
-    check "$major: rows, as SQL says" metric_is 1 pg_stat_user_tables_n_tup_ins 'relname="plain"'
+    wait_until "$major: rows, as SQL says" metric_is 1 pg_stat_user_tables_n_tup_ins 'relname="plain"'
     stop_weir
     pg_stop
 done
