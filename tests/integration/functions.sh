@@ -63,9 +63,10 @@ skip() {
 wait_until() {
     local description=$1 until=$((SECONDS + wait_limit))
     shift
-    until "$@" >/dev/null 2>&1; do
+    until "$@" >"$scratch/wait.out" 2>&1; do
         if [ "$SECONDS" -ge "$until" ]; then
             echo "not ok - $description (not within $wait_limit s)"
+            sed 's/^/    /' "$scratch/wait.out" | cut -c1-300 | head -10
             failures=$((failures + 1))
             return 1
         fi

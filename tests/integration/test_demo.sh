@@ -3,14 +3,14 @@
 . "$(dirname "$0")/functions.sh"
 demo=$here/../../contrib/demo
 export TMPDIR=$scratch
-left() { [ -z "$(pgrep -f "$scratch/weir-demo" | tr '\n' ' ')" ] && [ -z "$(ls -d "$scratch"/weir-demo* 2>/dev/null)" ]; }
+clean() { ! pgrep -fa "$scratch/weir-demo" && ! ls -d "$scratch"/weir-demo*; }
 
 port=$(free_port)
 "$demo" --seconds 3 --port "$port" > "$scratch/demo.log" 2>&1
 check "ends by itself with status 0" [ $? = 0 ]
 check "figures of a live server" grep -qE 'server_up=1 .*commits_per_second=[1-9]' "$scratch/demo.log"
 check "the URL" grep -q "live figures at http://127.0.0.1:$port/metrics" "$scratch/demo.log"
-wait_until "nothing is left behind" left
+wait_until "nothing is left behind" clean
 
 # Killed in different stages; the last two as Ctrl-C and as kill -9 of the script alone.
 for stage in 'starts a PostgreSQL' 'live figures at'; do
@@ -22,7 +22,7 @@ for stage in 'starts a PostgreSQL' 'live figures at'; do
         script=$!
         wait_until "stage \"$stage\"" grep -q "$stage" "$scratch/demo.log"
         if [ $signal = INT ]; then kill -INT -- "-$script"; else kill -KILL "$script"; fi
-        wait_until "$signal while \"$stage\": nothing is left behind" left
+        wait_until "$signal while \"$stage\": nothing is left behind" clean
     done
 done
 finish

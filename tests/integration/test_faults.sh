@@ -59,11 +59,13 @@ sql -c "ALTER SYSTEM SET max_connections = 6" -c "ALTER SYSTEM SET superuser_res
 kill -STOP "$weir_pid"
 pg_stop
 pg_start
-for i in 1 2 3 4 5 6; do psql -Xqc "SELECT pg_sleep(600)" >/dev/null 2>&1 & done
+touch "$scratch/full"
+for i in 1 2 3 4 5 6; do while [ -e "$scratch/full" ]; do psql -Xqc "SELECT pg_sleep(600)" >/dev/null 2>&1; sleep 0.1; done & done
 wait_until "all connections are taken" sh -c "! psql -Xqc 'SELECT 1'"
 kill -CONT "$weir_pid"
 wait_until "out of connections: pg_up 0" metric_is 0 pg_up
 wait_until "out of connections: the log says so" log_has 'is down: .*too many clients'
+rm "$scratch/full"
 pkill -TERM -P "$(postmaster)" -f 'SELECT' # the sleeping backends
 wait_until "places free again: pg_up 1" metric_is 1 pg_up
 wait_until "places free again: figures come" has_metric pg_stat_database_xact_commit
