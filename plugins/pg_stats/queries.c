@@ -154,10 +154,12 @@ const struct query queries[] = {
      /* Values in base units; -1 means "off" or "default" and stays as it is. */
      .from = "FROM (SELECT g.name, g.short_desc, "
              "CASE WHEN u.factor IS NULL THEN '' WHEN u.seconds THEN '_seconds' ELSE '_bytes' END AS suffix, "
-             "CASE WHEN g.vartype = 'bool' THEN (g.setting = 'on')::pg_catalog.int4::pg_catalog.float8 "
-             "WHEN g.setting = '-1' THEN -1 "
-             "ELSE g.setting::pg_catalog.float8 * coalesce(u.factor, 1) END AS value "
-             "FROM pg_catalog.pg_settings g "
+             "CASE WHEN g.vartype = 'bool' THEN (g.shown = 'on')::pg_catalog.int4::pg_catalog.float8 "
+             "WHEN g.shown = '-1' THEN -1 "
+             "ELSE g.shown::pg_catalog.float8 * coalesce(u.factor, 1) END AS value "
+             /* Not what the pool has pinned in its own session, but what the server gives to others. */
+             "FROM (SELECT *, CASE WHEN source = 'session' OR name = 'transaction_read_only' THEN reset_val ELSE setting END "
+             "AS shown FROM pg_catalog.pg_settings) g "
              "LEFT JOIN (VALUES ('us', 0.000001::pg_catalog.float8, true), ('ms', 0.001, true), ('s', 1, true), "
              "('min', 60, true), ('h', 3600, true), ('d', 86400, true), ('B', 1, false), ('kB', 1024, false), "
              "('MB', 1048576, false), ('GB', 1073741824, false), ('TB', 1099511627776, false), ('8kB', 8192, false), "

@@ -26,10 +26,11 @@ def read(path):
     lines = [l for l in open(path, encoding='utf-8') if l.startswith(('pg_', '# HELP pg_', '# TYPE pg_'))]
     return exposition.read(''.join(lines), False)
 weir, peer = read(sys.argv[2]), read(sys.argv[3])
-dropped, only = set(), []
+dropped, only, values = set(), [], set()
 for line in open(sys.argv[1] + '/exporter_differences.txt'):
     words = line.split()
     if words and words[0] == 'label': dropped.add(words[1])
+    if words and words[0] == 'value': values.add(words[1])
     if words and words[0] == 'only': only.append(words[1])
 peer = {(n, tuple(l for l in labels if l[0] not in dropped)): v for (n, labels), v in peer.items()}
 names = {n for n, _ in weir}
@@ -42,7 +43,7 @@ still = lambda n, labels: n.startswith('pg_settings_') or n.startswith('pg_stat_
     dict(labels).get('datname') in ('template0', 'template1') and (n.startswith('pg_stat_database_') or n.startswith('pg_database_')) or n == 'pg_up'
 wrong, agreed = [], 0
 for (n, labels), v in peer.items():
-    if n not in common or n == 'pg_static': continue
+    if n not in common or n == 'pg_static' or n in values or dict(labels).get('datid') == '0': continue
     if n.startswith('pg_stat_activity') and dict(labels).get('datname') == 'postgres': continue
     if (n, labels) not in weir: wrong.append(('missing', n, labels)); continue
     if still(n, labels):
