@@ -194,6 +194,7 @@ static void section_make(struct config_memory *memory, struct schema_context *co
     struct schema_common common = {0};
     struct schema_target targets[2];
     bool single = plugin->flags & WEIR_SINGLE;
+    size_t before = context->mistakes->count + context->mistakes->more;
 
     if (item && single && item->title)
         config_mistake(context->mistakes, item->file, item->line, "%s: takes no title, there is only one", item->name);
@@ -226,6 +227,7 @@ static void section_make(struct config_memory *memory, struct schema_context *co
     section->timeout_ns = common.timeout_ns ? common.timeout_ns : top->timeout_ns;
     section->max_series = (uint64_t)(common.max_series ? common.max_series : top->max_series);
     labels_make(context, section->file, section->line, &common.labels, &section->labels, &section->nlabels);
+    section->good = context->mistakes->count + context->mistakes->more == before;
     memory->config.nsections++;
 }
 
@@ -358,6 +360,7 @@ int config_load(const char *path, config_resolve *resolve, void *resolve_context
     struct top top = {0};
     struct schema_target target = {.options = top_options, .values = &top};
     size_t before = mistakes->count + mistakes->more, nplugins, count = 0;
+    bool read = false;
     int status;
 
     *out = NULL;
@@ -386,6 +389,7 @@ int config_load(const char *path, config_resolve *resolve, void *resolve_context
         sections_make(memory, &context, &top, items, plugins, nplugins);
     else
         context.no_memory = true;
+    read = !context.no_memory;
     memory->config.interval_ns = top.interval_ns;
     memory->config.timeout_ns = top.timeout_ns;
     memory->config.max_series = (uint64_t)top.max_series;
@@ -399,7 +403,7 @@ out:
     memory->secrets = context.secrets;
     memory->nsecrets = context.nsecrets;
     mistakes_sort(mistakes);
-    if (status == WEIR_OK)
+    if (read)
         *out = &memory->config;
     else
         config_free(&memory->config);

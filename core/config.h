@@ -36,6 +36,7 @@ struct config_section {
     const char *file;
     int line;                /* of the section's first line */
     bool enabled;
+    bool good;               /* no mistake was found in it */
     int64_t interval_ns, timeout_ns;
     uint64_t max_series;
     const struct weir_label *labels; /* sorted by name; put on all its series */
@@ -61,7 +62,8 @@ struct config {
  * Called once per name. */
 typedef const struct weir_plugin *config_resolve(void *context, const char *name, char *why, size_t why_size);
 
-/* 0 and *config, or WEIR_ECONFIG with at least one mistake.  The caller frees both. */
+/* 0 and *config; or WEIR_ECONFIG with at least one mistake, and *config all the same if the file could be read, so that more
+ * can be found.  The caller frees both. */
 int config_load(const char *path, config_resolve *resolve, void *context, struct config **config,
                 struct config_mistakes *mistakes);
 void config_free(struct config *config);

@@ -508,7 +508,8 @@ static void check(struct weir_self *self, struct config_mistakes *mistakes)
     char words[256];
     int status;
 
-    if (!self->plugin->check)
+    /* A plugin is shown only what the schema has found good. */
+    if (!self->plugin->check || !self->section->good)
         return;
     call_begin(self, "check", NULL, now_ns, now_ns + START_NS);
     status = self->plugin->check(self, self->section->values);

@@ -103,8 +103,12 @@ static int prepare(const struct arguments *arguments, struct loader *loader, str
     struct config_mistakes mistakes = {0};
     int status = config_load(arguments->config, resolve, loader, config, &mistakes);
 
-    if (status == WEIR_OK)
-        status = instances_new(*config, &mistakes, instances);
+    /* What lies between sections is looked for also when single ones have mistakes. */
+    if (*config) {
+        int more = instances_new(*config, &mistakes, instances);
+
+        status = status < 0 ? status : more;
+    }
     config_mistakes_print(&mistakes, stderr);
     config_mistakes_free(&mistakes);
     if (status == WEIR_ENOMEM)

@@ -352,7 +352,7 @@ static const struct weir_plugin plugin = {
 struct config_section selfstat_section(const struct config *config)
 {
     return (struct config_section){.plugin = &plugin, .plugin_name = plugin.name, .title = plugin.name,
-                                   .name = plugin.name, .file = config->file, .enabled = true,
+                                   .name = plugin.name, .file = config->file, .enabled = true, .good = true,
                                    .interval_ns = config->interval_ns, .timeout_ns = config->timeout_ns,
                                    .max_series = config->max_series};
 }

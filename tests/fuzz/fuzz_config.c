@@ -62,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     status = config_load(path, resolve, NULL, &config, &mistakes);
-    if ((status == WEIR_OK) != (config != NULL) || (status == WEIR_ECONFIG) != (mistakes.count > 0))
+    if ((status == WEIR_OK && !config) || (status == WEIR_ECONFIG) != (mistakes.count > 0))
         abort();
     config_free(config);
     config_mistakes_free(&mistakes);

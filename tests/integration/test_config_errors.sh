@@ -19,6 +19,7 @@ pool "orders" { host = "db2" }
 pool "shared" { host = "db3" password_file = "$scratch/shared.pass" }
 pool { host = "db4" }
 pg_stats "orders" { pool = "orders" interval = 5 }
+pg_stats "lost" { pool = "absent" }
 redis "cache" { }
 EOF
 for command in check run; do
@@ -36,10 +37,11 @@ weir.conf:12: pool "orders": is there already, at .*weir.conf:7
 weir.conf:13: pool "shared": password_file: secret file ".*shared.pass" has mode 0644, others can read it; chmod 0600 it
 weir.conf:14: pool: needs a title: pool "name"
 weir.conf:15: pg_stats "orders": interval: "5" is not a duration
-weir.conf:16: redis: no such plugin is enabled
+weir.conf:17: redis: no such plugin is enabled
+weir.conf:16: pg_stats "lost": pool: no enabled instance "absent" offers the service "pool"
 EOF
     check "weir $command: nothing was started" sh -c "! grep -q listening $scratch/out"
-    check "weir $command: eleven lines, no more" [ "$(wc -l < "$scratch/out")" -le 11 ]
+    check "weir $command: eleven lines, no more" [ "$(wc -l < "$scratch/out")" -eq 11 ]
 done
 
 one() { # DESCRIPTION PATTERN TEXT
