@@ -248,6 +248,7 @@ START_TEST(a_literal_secret_needs_a_private_file)
     ck_assert_ptr_nonnull(strstr(mistakes.lines[0], "stands in a file that others can read"));
     ck_assert_ptr_null(strstr(mistakes.lines[0], "hidden"));
     config_mistakes_free(&mistakes);
+    config_free(config);
 }
 END_TEST
 
@@ -264,6 +265,7 @@ START_TEST(includes_are_globbed_and_keep_their_places)
     ck_assert_uint_eq(mistakes.count, 1);
     ck_assert_ptr_nonnull(strstr(mistakes.lines[0], "/b:2: many \"from b\": number: \"x\" is not a whole number"));
     config_mistakes_free(&mistakes);
+    config_free(config);
 }
 END_TEST
 
