@@ -6,11 +6,14 @@
  */
 #include "pass.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NAN_BITS UINT64_C(0x7ff8000000000001) /* the one NaN that is a value; pipeline.md: others mean staleness */
+#define INFINITY_BITS UINT64_C(0x7ff0000000000000) /* all doubles with more, but for the sign, are NaN */
+#define NO_TURN (SERIES_TURN_MASK + 1u)            /* no mark has it */
+
+_Static_assert((int)WEIR_U64 == (int)WEIR_S_U64, "a value's flag is its sample's");
 #define MILLISECOND_NS INT64_C(1000000)
 
 const char *const pass_refusal_names[PASS_REFUSALS] = {"stale_handle", "other_group", "duplicate",
@@ -64,25 +67,50 @@ static bool counter_fell(uint64_t before, bool before_integer, uint64_t now, boo
     return (now_integer ? (double)now : b) < (before_integer ? (double)before : a);
 }
 
-/* A counter that fell has started again: some time after the last pass, as far as anyone knows. */
-static void counter_restart(struct pass *pass, struct series_cell *cell, uint32_t index)
+/* A counter that fell has started again: some time after the last pass, as far as anyone knows.  Returns true and the start
+ * time if it has one. */
+static bool counter_start(struct pass *pass, uint32_t index, bool live, uint64_t bits, bool integer, uint64_t *start)
 {
     const struct series_group *group = pass->group;
-    int64_t before = (int64_t)atomic_load_explicit(&group->times[1u - pass->half], memory_order_relaxed);
-    int64_t start = before + MILLISECOND_NS < pass->time_ns ? before + MILLISECOND_NS : pass->time_ns;
+    struct series_cell *cell = &series_cells(pass->registry)[index];
+    _Atomic int64_t *starts = series_starts(pass->registry);
+    const unsigned last = 1u - pass->half;
 
-    cell->flags |= SERIES_HAS_START;
-    atomic_store_explicit(&series_starts(pass->registry)[index], start, memory_order_release);
+    if (live && counter_fell(atomic_load_explicit(&cell->bits[last], memory_order_relaxed),
+                             atomic_load_explicit(&cell->mark[last], memory_order_relaxed) & SERIES_MARK_U64, bits, integer)) {
+        int64_t before = (int64_t)atomic_load_explicit(&group->times[last], memory_order_relaxed);
+
+        cell->flags |= SERIES_HAS_START;
+        atomic_store_explicit(&starts[index], before + MILLISECOND_NS < pass->time_ns ? before + MILLISECOND_NS : pass->time_ns,
+                              memory_order_release);
+    }
+    if (!(cell->flags & SERIES_HAS_START))
+        return false;
+    *start = (uint64_t)atomic_load_explicit(&starts[index], memory_order_relaxed);
+    return true;
+}
+
+/* Says why a value cannot be published, and counts it. */
+static int refuse_value(struct pass *pass, uint32_t handle)
+{
+    const struct series_cell *cell = &series_cells(pass->registry)[handle & SERIES_INDEX_MAX];
+
+    if (atomic_load_explicit(&cell->handle, memory_order_relaxed) != handle || cell->flags & (SERIES_DYING | SERIES_BURIED)) {
+        refuse(pass, PASS_REFUSED_STALE, 1);
+        return WEIR_ESTALE;
+    }
+    refuse(pass, cell->group != pass->group->id ? PASS_REFUSED_GROUP : PASS_REFUSED_DUPLICATE, 1);
+    return WEIR_EINVAL;
 }
 
 int pass_publish(struct pass *pass, const struct weir_value *values, size_t count)
 {
     struct series_group *group = pass->group;
     struct series_cell *cells = series_cells(pass->registry);
-    const _Atomic int64_t *starts = series_starts(pass->registry);
-    const uint32_t turn = pass->turn, committed_turn = pass->committed_turn;
+    const uint32_t turn = pass->turn, committed_turn = pass->committed_turn ? pass->committed_turn : NO_TURN;
     const unsigned half = pass->half;
     const uint64_t time = (uint64_t)pass->time_ns;
+    uint32_t seen = 0, born = 0;
     int status = WEIR_OK;
 
     if (!group) {
@@ -95,62 +123,44 @@ int pass_publish(struct pass *pass, const struct weir_value *values, size_t coun
         return WEIR_ELIMIT;
     }
     while (count) {
-        size_t run, put = 0;
-        _Atomic uint64_t *words = ring_claim(&pass->lane.writer, count, &run);
+        size_t run;
+        _Atomic uint64_t *const words = ring_claim(&pass->lane.writer, count, &run), *at = words;
 
         /* Slots of refused values are simply not used: ring_claimed below counts only what was put. */
-        for (size_t i = 0; i < run; i++) {
-            const struct weir_value *value = &values[i];
-            uint32_t index = value->series & SERIES_INDEX_MAX, flags, mark;
-            struct series_cell *cell = &cells[index];
+        for (const struct weir_value *value = values, *end = values + run; value < end; value++) {
+            const uint32_t handle = value->series;
+            struct series_cell *cell = &cells[handle & SERIES_INDEX_MAX];
+            uint32_t flags = value->flags & WEIR_U64;
             uint64_t bits = value->value.u64, start = 0;
             bool live;
 
-            if (value->series == WEIR_NO_SERIES)
+            if (handle == WEIR_NO_SERIES)
                 continue;
-            if (atomic_load_explicit(&cell->handle, memory_order_relaxed) != value->series ||
-                cell->flags & (SERIES_DYING | SERIES_BURIED)) {
-                refuse(pass, PASS_REFUSED_STALE, 1);
-                status = WEIR_ESTALE;
-                continue;
-            }
-            if (cell->group != group->id) {
-                refuse(pass, PASS_REFUSED_GROUP, 1);
-                status = WEIR_EINVAL;
+            if (atomic_load_explicit(&cell->handle, memory_order_relaxed) != handle || cell->group != group->id ||
+                cell->flags & (SERIES_DYING | SERIES_BURIED) ||
+                (atomic_load_explicit(&cell->mark[half], memory_order_relaxed) & SERIES_TURN_MASK) == turn) {
+                status = refuse_value(pass, handle);
                 continue;
             }
-            if ((atomic_load_explicit(&cell->mark[half], memory_order_relaxed) & SERIES_TURN_MASK) == turn) {
-                refuse(pass, PASS_REFUSED_DUPLICATE, 1);
-                status = WEIR_EINVAL;
-                continue;
-            }
-            flags = value->flags & WEIR_U64 ? (uint32_t)WEIR_S_U64 : 0u;
-            if (!flags && isnan(value->value.f64))
+            if (!flags && bits << 1 > INFINITY_BITS << 1)
                 bits = NAN_BITS;
-            mark = atomic_load_explicit(&cell->mark[1u - half], memory_order_relaxed);
-            live = committed_turn && (mark & SERIES_TURN_MASK) == committed_turn;
-            if (cell->flags & SERIES_IS_COUNTER) {
-                if (live && counter_fell(atomic_load_explicit(&cell->bits[1u - half], memory_order_relaxed),
-                                         mark & SERIES_MARK_U64, bits, flags))
-                    counter_restart(pass, cell, index);
-                if (cell->flags & SERIES_HAS_START) {
-                    start = (uint64_t)atomic_load_explicit(&starts[index], memory_order_relaxed);
-                    flags |= WEIR_S_START;
-                }
-            }
-            group->seen += live;
-            group->born += !live;
+            live = (atomic_load_explicit(&cell->mark[1u - half], memory_order_relaxed) & SERIES_TURN_MASK) == committed_turn;
+            if (cell->flags & SERIES_IS_COUNTER &&
+                counter_start(pass, handle & SERIES_INDEX_MAX, live, bits, flags, &start))
+                flags |= WEIR_S_START;
+            seen += live;
+            born += !live;
             atomic_store_explicit(&cell->bits[half], bits, memory_order_release);
-            atomic_store_explicit(&cell->mark[half], turn | (flags & WEIR_S_U64 ? SERIES_MARK_U64 : 0u),
-                                  memory_order_release);
-            ring_store(words, (uint64_t)flags << 32 | value->series, time, bits, start);
-            words += RING_WORDS;
-            put++;
+            atomic_store_explicit(&cell->mark[half], turn | (flags & WEIR_S_U64 ? SERIES_MARK_U64 : 0u), memory_order_release);
+            ring_store(at, (uint64_t)flags << 32 | handle, time, bits, start);
+            at += RING_WORDS;
         }
-        ring_claimed(&pass->lane.writer, put);
+        ring_claimed(&pass->lane.writer, (size_t)(at - words) / RING_WORDS);
         values += run;
         count -= run;
     }
+    group->seen += seen;
+    group->born += born;
     return status;
 }
 
