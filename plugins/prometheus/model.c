@@ -361,42 +361,48 @@ int model_consume(struct model *model, const struct weir_batch *batch)
 /* ---- Snapshots ---------------------------------------------------------------------------------------------------------------- */
 
 /* Under the lock. */
+static bool of_source(const struct model *model, uint32_t index, uint32_t source)
+{
+    struct weir_series_info info = {.size = sizeof(info)};
+
+    return model->host->series_info(model->self, model->series[index].handle, &info) >= 0 && info.source == source;
+}
+
+/* Every family's lines have their place; series are walked by index, so that what is read lies together. */
 static struct model_snapshot *snapshot_make(struct model *model, uint32_t source)
 {
     struct model_snapshot *snapshot;
+    size_t *next = calloc(model->families_room + 1ul, sizeof(*next)); /* by family id: where its next line goes */
     size_t lines = 0, families = 0;
 
-    for (uint32_t i = 0; i < model->nfamilies; i++) {
+    for (uint32_t i = 0; i < model->nfamilies && next; i++) {
+        next[model->sorted[i]->id] = lines;
         lines += model->sorted[i]->live;
         families += model->sorted[i]->live > 0;
     }
-    snapshot = malloc(sizeof(*snapshot) + lines * sizeof(snapshot->lines[0]));
-    if (!snapshot)
-        return NULL;
-    *snapshot = (struct model_snapshot){.users = 1, .version = model->version};
-    snapshot->families = malloc((families ? families : 1) * sizeof(*snapshot->families));
-    if (!snapshot->families) {
+    snapshot = next ? malloc(sizeof(*snapshot) + lines * sizeof(snapshot->lines[0])) : NULL;
+    if (snapshot) {
+        *snapshot = (struct model_snapshot){.users = 1, .version = model->version};
+        snapshot->families = malloc((families ? families : 1) * sizeof(*snapshot->families));
+    }
+    if (!snapshot || !snapshot->families) {
         free(snapshot);
+        free(next);
         return NULL;
     }
+    for (uint32_t index = 1; index < model->series_end; index++)
+        if (model->state[index] != MODEL_STALE && (!source || of_source(model, index, source)))
+            (void)model_live(model, index, &snapshot->lines[next[model->series[index].family]++]);
+    lines = 0;
     for (uint32_t i = 0; i < model->nfamilies; i++) {
         const struct model_family *family = model->sorted[i];
-        struct model_lines *into = &snapshot->families[snapshot->nfamilies];
+        size_t count = next[family->id] - lines;
 
-        *into = (struct model_lines){.family = family, .first = snapshot->nlines};
-        for (uint32_t s = 0; family->live && s < family->count; s++) {
-            struct weir_series_info info = {.size = sizeof(info)};
-
-            if (source && family->slots[s] &&
-                (model->host->series_info(model->self, model->series[family->slots[s]].handle, &info) < 0 ||
-                 info.source != source))
-                continue;
-            if (model_live(model, family->slots[s], &snapshot->lines[snapshot->nlines]))
-                snapshot->nlines++;
-        }
-        into->count = snapshot->nlines - into->first;
-        snapshot->nfamilies += into->count > 0;
+        if (count)
+            snapshot->families[snapshot->nfamilies++] = (struct model_lines){.family = family, .first = lines, .count = count};
+        lines += family->live;
     }
+    free(next);
     model->snapshots++;
     return snapshot;
 }

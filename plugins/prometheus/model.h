@@ -2,7 +2,7 @@
  *
  * A label set's text is made once and shared by all its series.  A pass is applied under the lock as a whole: the lock is
  * taken with its first sample and let go with its mark, and since the ring shows whole passes only, the rest is at hand.
- * A snapshot is a copy of the values, in the order of the lines, that many scrapes share and that outlives later passes.
+ * A snapshot is a copy of the values, by family and index, that many scrapes share and that outlives later passes.
  *
  * Threads: model_consume on the sink's own; snapshots on any.
  */
@@ -51,7 +51,7 @@ struct model_snapshot {
     unsigned users;       /* under the model's lock */
     uint64_t version;
     struct model_lines *families;
-    size_t nfamilies, nlines;
+    size_t nfamilies;
     struct model_line lines[];
 };
 
