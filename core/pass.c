@@ -42,6 +42,7 @@ void pass_begin(struct pass *pass, struct series_group *group, int64_t wall_ns)
     uint64_t committed = atomic_load_explicit(&group->committed, memory_order_relaxed);
 
     pass_reuse(pass);
+    ring_lane_rewind(&pass->lane);
     pass->group = group;
     pass->broken = false;
     pass->time_ns = wall_ns > pass->last_time_ns ? wall_ns : pass->last_time_ns;

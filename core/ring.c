@@ -34,8 +34,14 @@ void ring_memory_init(struct ring_memory *memory, uint64_t capacity, uint64_t st
 {
     memory->start = start;
     memory->capacity = capacity;
+    atomic_store_explicit(&memory->origin, start, memory_order_relaxed);
     atomic_store_explicit(&memory->intent, start, memory_order_relaxed);
     atomic_store_explicit(&memory->tail, start, memory_order_release);
+}
+
+static uint64_t slot_of(const struct ring_memory *memory, uint64_t position)
+{
+    return (position - atomic_load_explicit(&memory->origin, memory_order_relaxed)) % memory->capacity;
 }
 
 void ring_writer_attach(struct ring_writer *writer, struct ring_memory *memory)
@@ -44,13 +50,13 @@ void ring_writer_attach(struct ring_writer *writer, struct ring_memory *memory)
     writer->tail = atomic_load_explicit(&memory->tail, memory_order_acquire);
     writer->intent = atomic_load_explicit(&memory->intent, memory_order_acquire);
     writer->head = writer->tail;
-    writer->slot = writer->head % memory->capacity;
+    writer->slot = slot_of(memory, writer->head);
 }
 
 void ring_writer_abort(struct ring_writer *writer)
 {
     writer->head = writer->tail;
-    writer->slot = writer->head % writer->memory->capacity;
+    writer->slot = slot_of(writer->memory, writer->head);
 }
 
 size_t ring_memory_read(const struct ring_memory *memory, uint64_t position, struct weir_sample *samples, size_t max,
@@ -65,7 +71,7 @@ size_t ring_memory_read(const struct ring_memory *memory, uint64_t position, str
     if (tail - begin > capacity - capacity / 8)
         begin = tail - capacity + capacity / 4;
     end = tail - begin > max ? begin + max : tail;
-    slot = begin % capacity;
+    slot = slot_of(memory, begin);
     for (uint64_t j = begin; j < end;) {
         uint64_t run = end - j < capacity - slot ? end - j : capacity - slot;
         const _Atomic uint64_t *words = &memory->words[slot * RING_WORDS];
@@ -193,7 +199,7 @@ static int lane_grow(struct ring_lane *lane, uint64_t capacity)
     struct ring_segment *old = lane->newest;
     struct ring_segment *fresh = segment_new(capacity, lane->writer.tail);
     struct ring_writer writer;
-    uint64_t slot = lane->writer.tail % old->memory.capacity, copied_from = slot;
+    uint64_t slot = slot_of(&old->memory, lane->writer.tail), copied_from = slot;
 
     if (!fresh)
         return WEIR_ENOMEM;
@@ -262,6 +268,17 @@ void ring_lane_commit(struct ring_lane *lane)
         if (cursor->wake)
             ring_wake_up(cursor->wake);
     pthread_mutex_unlock(&lane->lock);
+}
+
+void ring_lane_rewind(struct ring_lane *lane)
+{
+    struct ring_writer *writer = &lane->writer;
+
+    if (writer->slot == 0 || ring_lane_consumed(lane) != writer->tail)
+        return;
+    /* Shown to readers by the tail's release. */
+    atomic_store_explicit(&writer->memory->origin, writer->tail, memory_order_relaxed);
+    writer->slot = 0;
 }
 
 void ring_lane_abort(struct ring_lane *lane)

@@ -13,6 +13,10 @@
  * the acquire makes the reader's later load of `intent` see that; so the check rejects j.  It cannot return anything
  * older than j, because j < tail was acquired.  No fences: ThreadSanitizer understands all of it.
  *
+ * A lane that everybody has read up to its tail may begin again at its first slot (ring_lane_rewind): passes that are read in
+ * time touch only as much memory as one of them needs.  Every cursor is then at the new origin or beyond, and sees it with
+ * the tail that follows.
+ *
  * struct ring_memory holds no pointers and may live in memory shared between processes; struct ring_lane, around it, lets
  * a lane grow and keeps the list of cursors.
  */
@@ -35,6 +39,7 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "shared memory needs atomics without
 struct ring_memory {
     alignas(128) _Atomic uint64_t intent; /* positions below intent - capacity may be overwritten */
     _Atomic uint64_t tail;                /* positions below tail are committed */
+    _Atomic uint64_t origin;              /* a position of slot 0; moves when all before it was consumed */
     uint64_t start;                       /* first position of this memory */
     uint64_t capacity;                    /* samples */
     alignas(128) _Atomic uint64_t words[];
@@ -50,7 +55,7 @@ void ring_memory_init(struct ring_memory *memory, uint64_t capacity, uint64_t st
 struct ring_writer {
     struct ring_memory *memory;
     uint64_t head;   /* next position to write; head - tail is the open pass */
-    uint64_t slot;   /* head modulo capacity */
+    uint64_t slot;   /* of head: (head - origin) modulo capacity */
     uint64_t intent; /* copy of the memory's */
     uint64_t tail;   /* copy of the memory's */
 };
@@ -148,6 +153,8 @@ void ring_lane_destroy(struct ring_lane *lane);
 int ring_lane_reserve(struct ring_lane *lane, uint64_t count);
 /* Writer: one sample, after ring_lane_reserve. */
 void ring_lane_put(struct ring_lane *lane, const struct weir_sample *sample);
+/* Writer, between passes: begins at the first slot again if all that was committed has been consumed. */
+void ring_lane_rewind(struct ring_lane *lane);
 /* Writer: commits the open pass and wakes sleeping readers. */
 void ring_lane_commit(struct ring_lane *lane);
 void ring_lane_abort(struct ring_lane *lane);

@@ -150,6 +150,63 @@ START_TEST(a_lapped_reader_is_told_exactly_what_it_lost)
 }
 END_TEST
 
+static uint64_t read_all(struct ring_cursor *cursor, uint64_t next)
+{
+    struct weir_sample got[64];
+    uint64_t lost;
+
+    for (size_t n; (n = ring_read(cursor, got, 64, &lost)) != 0;) {
+        ck_assert_uint_eq(lost, 0);
+        for (size_t i = 0; i < n; i++, next++) {
+            ck_assert_uint_eq(got[i].bits, next);
+            assert_sample(&got[i]);
+        }
+        ring_advance(cursor);
+        assert_ledger(cursor);
+    }
+    return next;
+}
+
+START_TEST(a_lane_that_was_read_begins_again_at_its_first_slot)
+{
+    struct ring_lane lane;
+    struct ring_cursor quick = {0}, slow = {0};
+    uint64_t number = 0, quick_next = 0, slow_next = 0;
+
+    ck_assert_int_eq(ring_lane_init(&lane, 1024, 1024), WEIR_OK);
+    ring_cursor_attach(&quick, &lane, NULL);
+    ring_cursor_attach(&slow, &lane, NULL);
+    for (unsigned round = 0; round < 50; round++, number += 100) {
+        ring_lane_rewind(&lane);
+        ck_assert_uint_eq(lane.writer.slot, 0);
+        put_pass(&lane, number, 100);
+        ring_lane_commit(&lane);
+        quick_next = read_all(&quick, quick_next);
+        slow_next = read_all(&slow, slow_next);
+    }
+    /* Only what one pass needs was ever written. */
+    ck_assert_uint_eq(atomic_load(&lane.writer.memory->words[101 * RING_WORDS]), 0);
+    /* One that lags keeps the lane where it is, and loses nothing; also across an aborted pass. */
+    for (unsigned round = 0; round < 7; round++, number += 100) {
+        ring_lane_rewind(&lane);
+        put_pass(&lane, number, 100);
+        ring_lane_abort(&lane);
+        put_pass(&lane, number, 100);
+        ring_lane_commit(&lane);
+        ck_assert_uint_eq(lane.writer.slot, 100 * (round + 1));
+        quick_next = read_all(&quick, quick_next);
+    }
+    slow_next = read_all(&slow, slow_next);
+    ck_assert_uint_eq(slow_next, number);
+    ck_assert_uint_eq(quick_next, number);
+    ring_lane_rewind(&lane);
+    ck_assert_uint_eq(lane.writer.slot, 0);
+    ring_cursor_detach(&quick);
+    ring_cursor_detach(&slow);
+    ring_lane_destroy(&lane);
+}
+END_TEST
+
 START_TEST(a_lane_grows_in_mid_pass_up_to_its_ceiling)
 {
     struct ring_lane lane;
@@ -261,6 +318,7 @@ static void *writer_main(void *context)
         uint64_t count = 1 + mix(writer->seed + pass) % 200;
         bool abort = mix(writer->seed ^ pass) % 5 == 0;
 
+        ring_lane_rewind(&writer->lane);
         ck_assert_int_eq(ring_lane_reserve(&writer->lane, count), WEIR_OK);
         for (uint64_t i = 0; i < count; i++) {
             struct weir_sample sample = sample_of(number + i);
@@ -402,6 +460,7 @@ int main(void)
     tcase_add_test(plain, passes_are_read_in_order_and_whole);
     tcase_add_test(plain, an_aborted_pass_was_never_there);
     tcase_add_test(plain, a_lapped_reader_is_told_exactly_what_it_lost);
+    tcase_add_test(plain, a_lane_that_was_read_begins_again_at_its_first_slot);
     tcase_add_test(plain, a_lane_grows_in_mid_pass_up_to_its_ceiling);
     tcase_set_timeout(racing, 300);
     tcase_add_test(racing, racing_sinks_on_tiny_lanes);
