@@ -5,6 +5,7 @@
 #include "weir_http.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -112,7 +113,7 @@ static unsigned short port_open(void)
     return (unsigned short)atoi(strrchr(listening, ':') + 1);
 }
 
-/* Sends, reads what comes for a moment, and gives the number of bytes that came. */
+/* Sends, reads what comes for a moment, and gives the number of bytes that came.  libFuzzer's alarm interrupts what waits. */
 static ssize_t ask(unsigned short port, const void *data, size_t size, int wait_ms)
 {
     const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -121,9 +122,12 @@ static ssize_t ask(unsigned short port, const void *data, size_t size, int wait_
     struct pollfd ready = {.fd = fd, .events = POLLIN};
     char answer[4096];
     ssize_t got = -1;
+    int polled = -1;
 
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
-        send(fd, data, size, MSG_NOSIGNAL) == (ssize_t)size && poll(&ready, 1, wait_ms) == 1)
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 && send(fd, data, size, MSG_NOSIGNAL) == (ssize_t)size)
+        while ((polled = poll(&ready, 1, wait_ms)) < 0 && errno == EINTR)
+            continue;
+    if (polled == 1)
         got = recv(fd, answer, sizeof(answer), 0);
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)); /* no port waits in TIME_WAIT */
     close(fd);
