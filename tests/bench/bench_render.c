@@ -33,7 +33,8 @@ static void run(size_t nseries)
     char names[FAMILIES][64], *buffer = malloc(room), *all, *copy;
     double render_seconds[5], copy_seconds[5];
 
-    *snapshot = (struct model_snapshot){.families = calloc(FAMILIES, sizeof(struct model_lines)), .nfamilies = FAMILIES, .nlines = lines};
+    snapshot->families = calloc(FAMILIES, sizeof(struct model_lines));
+    snapshot->nfamilies = FAMILIES;
     for (size_t i = 0; i < per_family; i++) {
         labels[i] = malloc(sizeof(struct label_text) + 100);
         labels[i]->length = (uint32_t)snprintf(labels[i]->text, 100, "{datname=\"orders\",relname=\"table_%zu\",schemaname=\"public\"}", i);
