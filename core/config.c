@@ -301,6 +301,21 @@ static size_t plugins_resolve(struct schema_context *context, const struct outli
     return count;
 }
 
+enum config_difference config_compare(const struct config_section *a, const struct config_section *b)
+{
+    enum schema_difference options = schema_compare(a->plugin->options, a->values, b->values);
+
+    if (options == SCHEMA_DIFFERENT || a->nlabels != b->nlabels)
+        return CONFIG_REPLACED;
+    for (size_t i = 0; i < a->nlabels; i++)
+        if (strcmp(a->labels[i].name, b->labels[i].name) != 0 || strcmp(a->labels[i].value, b->labels[i].value) != 0)
+            return CONFIG_REPLACED;
+    if (options == SCHEMA_RELOADABLE)
+        return CONFIG_RELOADABLE;
+    return a->interval_ns == b->interval_ns && a->timeout_ns == b->timeout_ns && a->max_series == b->max_series ? CONFIG_SAME
+                                                                                                            : CONFIG_TIMES;
+}
+
 /* Keys outside of sections: what is no key of ours is told by schema_fill; sections are not its business. */
 static struct outline_item *keys_only(struct schema_context *context, const struct outline_item *items)
 {

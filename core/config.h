@@ -46,6 +46,15 @@ struct config_section {
     size_t nbindings;
 };
 
+/* What it takes to go from one section of a name to another. */
+enum config_difference {
+    CONFIG_SAME,
+    CONFIG_TIMES,      /* interval, timeout or max_series alone: the host's business */
+    CONFIG_RELOADABLE, /* and WEIR_RELOADABLE options */
+    CONFIG_REPLACED    /* a new object */
+};
+enum config_difference config_compare(const struct config_section *a, const struct config_section *b);
+
 struct config {
     const char *file;
     int64_t interval_ns, timeout_ns;

@@ -4,35 +4,51 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_SAMPLES 1024u /* 32 kB: stays in the first-level cache between the copy and the sink's work */
-
-int feeds_open(struct feeds *feeds, struct series_registry *registry, const struct feed_source *sources, size_t count,
-               struct ring_wake *wake)
+void feed_sources_add(struct feed_sources *sources, struct feed_source *source)
 {
-    *feeds = (struct feeds){.registry = registry};
-    feeds->samples = malloc(BATCH_SAMPLES * sizeof(*feeds->samples));
+    if (sources->last)
+        atomic_store_explicit(&sources->last->next, source, memory_order_release);
+    else
+        atomic_store_explicit(&sources->first, source, memory_order_release);
+    sources->last = source;
+}
+
+int feeds_add(struct feeds *feeds, const struct feed_source *source, struct ring_wake *wake)
+{
     /* The size of a struct with alignment 128 is a multiple of it. */
-    feeds->feeds = aligned_alloc(alignof(struct feed), (count ? count : 1) * sizeof(*feeds->feeds));
-    if (!feeds->samples || !feeds->feeds) {
-        feeds_close(feeds);
+    struct feed *feed = aligned_alloc(alignof(struct feed), sizeof(*feed));
+
+    if (!feed)
         return WEIR_ENOMEM;
-    }
-    memset(feeds->feeds, 0, count * sizeof(*feeds->feeds));
-    for (size_t i = 0; i < count; i++) {
-        feeds->feeds[i].source = &sources[i];
-        ring_cursor_attach(&feeds->feeds[i].cursor, sources[i].lane, wake);
-    }
-    feeds->count = count;
+    memset(feed, 0, sizeof(*feed));
+    feed->source = source;
+    ring_cursor_attach(&feed->cursor, source->lane, wake);
+    if (feeds->last)
+        atomic_store_explicit(&feeds->last->next, feed, memory_order_release);
+    else
+        atomic_store_explicit(&feeds->first, feed, memory_order_release);
+    feeds->last = feed;
     return WEIR_OK;
 }
 
 void feeds_close(struct feeds *feeds)
 {
-    for (size_t i = 0; i < feeds->count; i++)
-        ring_cursor_detach(&feeds->feeds[i].cursor);
-    free(feeds->feeds);
-    free(feeds->samples);
-    *feeds = (struct feeds){0};
+    struct feed *feed = atomic_load_explicit(&feeds->first, memory_order_acquire), *next;
+
+    for (; feed; feed = next) {
+        next = atomic_load_explicit(&feed->next, memory_order_acquire);
+        ring_cursor_detach(&feed->cursor);
+        free(feed);
+    }
+    atomic_store_explicit(&feeds->first, NULL, memory_order_release);
+    feeds->last = NULL;
+}
+
+void feeds_again(struct feeds *feeds)
+{
+    for (struct feed *feed = atomic_load_explicit(&feeds->first, memory_order_acquire); feed;
+         feed = atomic_load_explicit(&feed->next, memory_order_acquire))
+        ring_again(&feed->cursor);
 }
 
 static int source_current(struct series_registry *registry, const struct feed_source *source,
@@ -58,13 +74,14 @@ static int source_current(struct series_registry *registry, const struct feed_so
     return status;
 }
 
-int feeds_current(struct series_registry *registry, const struct feed_source *sources, size_t count,
+int feeds_current(struct series_registry *registry, const struct feed_sources *sources,
                   int (*visit)(void *context, const struct weir_batch *batch), void *context)
 {
     int status = WEIR_OK;
 
-    for (size_t i = 0; i < count && status == WEIR_OK; i++)
-        status = source_current(registry, &sources[i], visit, context);
+    for (const struct feed_source *source = atomic_load_explicit(&sources->first, memory_order_acquire);
+         source && status == WEIR_OK; source = atomic_load_explicit(&source->next, memory_order_acquire))
+        status = source_current(registry, source, visit, context);
     return status;
 }
 
@@ -77,42 +94,53 @@ static int consume_snapshot(void *context, const struct weir_batch *batch)
 {
     const struct consumer *consumer = context;
 
-    consumer->consume(consumer->context, batch);
-    return WEIR_OK;
+    return consumer->consume(consumer->context, batch) ? WEIR_OK : WEIR_EINTR;
 }
 
-static bool feed_run(struct feeds *feeds, struct feed *feed, const struct consumer *consumer)
+/* What a feed has to tell: 1 if it had something; below 0 if the sink is to be left alone, and the feed with it. */
+static int feed_run(struct feed *feed, struct series_registry *registry, struct weir_sample *samples,
+                     const struct consumer *consumer)
 {
     uint64_t lost;
     struct weir_batch batch = {.size = sizeof(batch), .source = feed->source->id, .source_name = feed->source->name};
-    size_t count = ring_read(&feed->cursor, feeds->samples, BATCH_SAMPLES, &lost);
+    size_t count = ring_read(&feed->cursor, samples, FEED_BATCH, &lost);
 
     if (!count && !lost)
-        return false;
+        return 0;
     if (lost) {
         batch.flags = WEIR_B_GAP;
         batch.lost = lost;
-        consumer->consume(consumer->context, &batch);
+        if (!consumer->consume(consumer->context, &batch))
+            return WEIR_EINTR;
         batch.flags = 0;
         batch.lost = 0;
         /* A group that could not be read now, for want of memory, is told by its next pass. */
-        (void)source_current(feeds->registry, feed->source, consume_snapshot, (void *)(uintptr_t)consumer);
+        if (source_current(registry, feed->source, consume_snapshot, (void *)(uintptr_t)consumer) == WEIR_EINTR)
+            return WEIR_EINTR;
     }
     if (count) {
-        batch.samples = feeds->samples;
+        batch.samples = samples;
         batch.nsamples = count;
-        consumer->consume(consumer->context, &batch);
+        if (!consumer->consume(consumer->context, &batch))
+            return WEIR_EINTR;
     }
     ring_advance(&feed->cursor);
-    return true;
+    return 1;
 }
 
-bool feeds_run(struct feeds *feeds, feed_consume *consume, void *context)
+bool feeds_run(struct feeds *feeds, struct series_registry *registry, struct weir_sample *samples, feed_consume *consume,
+               void *context)
 {
     const struct consumer consumer = {.consume = consume, .context = context};
     bool any = false;
 
-    for (size_t i = 0; i < feeds->count; i++)
-        any |= feed_run(feeds, &feeds->feeds[i], &consumer);
+    for (struct feed *feed = atomic_load_explicit(&feeds->first, memory_order_acquire); feed;
+         feed = atomic_load_explicit(&feed->next, memory_order_acquire)) {
+        int one = feed_run(feed, registry, samples, &consumer);
+
+        if (one < 0)
+            return false;
+        any |= one > 0;
+    }
     return any;
 }

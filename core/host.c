@@ -4,7 +4,8 @@
  */
 #include "host.h"
 
-#include "instance.h"
+#include "call.h"
+#include "instances.h"
 #include "log.h"
 #include "secret.h"
 #include "util/clock.h"
@@ -21,7 +22,7 @@ static void host_log(struct weir_self *self, int level, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    log_vline(self ? self->name : NULL, level, format, args);
+    log_vline(self ? self->seat->name : NULL, level, format, args);
     va_end(args);
 }
 
@@ -35,14 +36,14 @@ static int host_fail(struct weir_self *self, int status, const char *format, ...
     if (instance_calling == self)
         vsnprintf(self->reason, sizeof(self->reason), format, args);
     else
-        log_vline(self->name, WEIR_WARNING, format, args);
+        log_vline(self->seat->name, WEIR_WARNING, format, args);
     va_end(args);
     return status;
 }
 
 static const char *host_name(struct weir_self *self)
 {
-    return self->section->title;
+    return self->seat->title;
 }
 
 static int host_wait_fd(struct weir_self *self, int fd, int events, int64_t deadline_ns)
@@ -74,21 +75,42 @@ static int host_secret(struct weir_self *self, const struct weir_secret *secret,
     return length < 0 ? host_fail(self, length, "%s", why) : length;
 }
 
-/* The group of this id if it is the instance's own and has not ended. */
+/* ---- What an object has of its seat: none of it for one that was abandoned ---------------------------------------------- */
+
+/* The group of this id if it is the object's own and has not ended. */
 static struct series_group *group_of(struct weir_self *self, uint32_t id)
 {
-    struct series_group *group = series_group_get(self->all->registry, id);
+    struct series_group *group = series_group_get(self->seat->registry, id);
 
-    if (!group || group->source != self->id || atomic_load_explicit(&group->ended, memory_order_relaxed))
+    if (!group || group->source != self->seat->id ||
+        !(atomic_load_explicit(&group->holders, memory_order_relaxed) & self->bit))
         return NULL;
     return group;
+}
+
+static bool is_draft(const struct weir_self *self)
+{
+    return atomic_load_explicit(&self->draft, memory_order_relaxed);
+}
+
+static int group_make(struct weir_self *self, const struct weir_group *group, uint32_t *id)
+{
+    struct seat *seat = self->seat;
+    struct series_group *made;
+    char why[256];
+    int status = series_group_new(seat->registry, &seat->groups, seat->id, seat->name, group->name, self->bit, &made, why,
+                                  sizeof(why));
+
+    if (status < 0)
+        return host_fail(self, status, "%s", why);
+    *id = made->id;
+    return schedule_add(&self->schedule, made, group, self->section->interval_ns, self->section->timeout_ns, clock_now_ns(),
+                        clock_wall_ns());
 }
 
 static int host_group(struct weir_self *self, const struct weir_group *description, uint32_t *id)
 {
     struct weir_group group = {0};
-    struct series_group *made;
-    char why[256];
     int status;
 
     if (!(self->plugin->roles & WEIR_SOURCE))
@@ -96,24 +118,28 @@ static int host_group(struct weir_self *self, const struct weir_group *descripti
     memcpy(&group, description, description->size < sizeof(group) ? description->size : sizeof(group));
     if (!group.name || !*group.name)
         return host_fail(self, WEIR_EINVAL, "a group needs a name");
-    status = series_group_new(self->all->registry, &self->groups, self->id, self->name, &group, &made, why, sizeof(why));
-    if (status < 0)
-        return host_fail(self, status, "%s", why);
-    *id = made->id;
-    return schedule_add(&self->schedule, made, self->section->interval_ns, self->section->timeout_ns, clock_now_ns(),
-                        clock_wall_ns());
+    if ((status = instance_enter(self)) < 0)
+        return status;
+    status = group_make(self, &group, id);
+    instance_leave(self);
+    return status;
 }
 
 static int host_group_end(struct weir_self *self, uint32_t id)
 {
-    struct series_group *group = group_of(self, id);
+    struct series_group *group;
+    int status;
 
-    if (!group)
-        return host_fail(self, WEIR_EINVAL, "group %u is none of this instance", id);
-    atomic_store_explicit(&group->ended, true, memory_order_release);
-    self->groups_ending = true;
-    schedule_remove(&self->schedule, group);
-    return WEIR_OK;
+    if ((status = instance_enter(self)) < 0)
+        return status;
+    group = group_of(self, id);
+    if (group) {
+        atomic_fetch_and_explicit(&group->holders, ~self->bit, memory_order_acq_rel);
+        self->groups_ending |= !is_draft(self);
+        schedule_remove(&self->schedule, group);
+    }
+    instance_leave(self);
+    return group ? WEIR_OK : host_fail(self, WEIR_EINVAL, "group %u is none of this instance", id);
 }
 
 static int host_family(struct weir_self *self, const struct weir_family *description, uint32_t *id)
@@ -123,98 +149,161 @@ static int host_family(struct weir_self *self, const struct weir_family *descrip
     int status;
 
     memcpy(&family, description, description->size < sizeof(family) ? description->size : sizeof(family));
-    status = series_family(self->all->registry, &family, id, why, sizeof(why));
+    status = series_family(self->seat->registry, &family, id, why, sizeof(why));
     return status < 0 ? host_fail(self, status, "%s", why) : status;
 }
 
+/* Series that the instance has, without those that end with the next pass. */
 static uint64_t series_count(const struct weir_self *self)
 {
     uint64_t count = 0;
 
-    for (const struct series_group *group = atomic_load_explicit(&self->groups, memory_order_acquire); group;
-         group = atomic_load_explicit(&group->sibling, memory_order_acquire))
-        count += atomic_load_explicit(&group->series, memory_order_relaxed);
+    for (const struct series_group *group = atomic_load_explicit(&self->seat->groups, memory_order_acquire); group;
+         group = atomic_load_explicit(&group->sibling, memory_order_acquire)) {
+        uint64_t all = atomic_load_explicit(&group->series, memory_order_relaxed);
+
+        count += all > group->dying_count ? all - group->dying_count : 0;
+    }
     return count;
 }
 
-static int host_series(struct weir_self *self, uint32_t group_id, const struct weir_label *labels, size_t nlabels,
-                       const uint32_t *families, size_t nfamilies, uint32_t *handles)
+static int series_get(struct weir_self *self, struct series_group *group, const struct weir_label *labels, size_t nlabels,
+                      const uint32_t *families, size_t nfamilies, uint32_t *handles)
 {
-    struct series_group *group = group_of(self, group_id);
-    uint64_t count = series_count(self), room = self->section->max_series > count ? self->section->max_series - count : 0;
+    const struct config_section *section = self->section;
+    uint64_t count = series_count(self);
+    const struct series_request request = {.extra = section->labels, .nextra = section->nlabels, .draft = is_draft(self),
+                                           .room = section->max_series > count ? section->max_series - count : 0};
     char why[512];
-    int status;
+    int status = series_make(self->seat->registry, group, labels, nlabels, families, nfamilies, &request, handles, why,
+                             sizeof(why));
 
-    if (!group)
-        return host_fail(self, WEIR_EINVAL, "group %u is none of this instance", group_id);
-    status = series_make(self->all->registry, group, labels, nlabels, self->section->labels, self->section->nlabels,
-                         families, nfamilies, room, handles, why, sizeof(why));
     if (status == WEIR_ELIMIT) {
         uint64_t refused = 0;
 
         for (size_t i = 0; i < nfamilies; i++)
             refused += handles[i] == WEIR_NO_SERIES;
-        atomic_fetch_add_explicit(&self->pass.refused[PASS_REFUSED_SERIES], refused, memory_order_relaxed);
+        atomic_fetch_add_explicit(&self->seat->pass.refused[PASS_REFUSED_SERIES], refused, memory_order_relaxed);
         if (!self->limit_told)
-            log_line(self->name, WEIR_WARNING, "%s; it and the ones after it are refused and counted", why);
+            log_line(self->seat->name, WEIR_WARNING, "%s; it and the ones after it are refused and counted", why);
         self->limit_told = true;
     }
     return status < 0 ? host_fail(self, status, "%s", why) : status;
 }
 
+static int host_series(struct weir_self *self, uint32_t group_id, const struct weir_label *labels, size_t nlabels,
+                       const uint32_t *families, size_t nfamilies, uint32_t *handles)
+{
+    struct series_group *group;
+    int status;
+
+    if ((status = instance_enter(self)) < 0)
+        return status;
+    group = group_of(self, group_id);
+    status = group ? series_get(self, group, labels, nlabels, families, nfamilies, handles)
+                   : host_fail(self, WEIR_EINVAL, "group %u is none of this instance", group_id);
+    instance_leave(self);
+    return status;
+}
+
+static int release(struct weir_self *self, uint32_t handle)
+{
+    const struct series_cell *cells = series_cells(self->seat->registry);
+    struct series_group *group = group_of(self, cells[handle & SERIES_INDEX_MAX].group);
+
+    if (handle == WEIR_NO_SERIES)
+        return WEIR_OK;
+    return group ? series_release(self->seat->registry, group, &handle, 1, is_draft(self)) : WEIR_ESTALE;
+}
+
 static int host_release(struct weir_self *self, const uint32_t *handles, size_t count)
 {
-    const struct series_cell *cells = series_cells(self->all->registry);
-    int status = WEIR_OK;
+    int status;
 
+    if ((status = instance_enter(self)) < 0)
+        return status;
     for (size_t i = 0; i < count; i++) {
-        struct series_group *group = group_of(self, cells[handles[i] & SERIES_INDEX_MAX].group);
-        int one = handles[i] == WEIR_NO_SERIES ? WEIR_OK : WEIR_ESTALE;
+        int one = release(self, handles[i]);
 
-        if (group && handles[i] != WEIR_NO_SERIES)
-            one = series_release(self->all->registry, group, &handles[i], 1);
         if (one < 0)
             status = one;
     }
+    instance_leave(self);
     return status;
 }
 
 static int host_sweep(struct weir_self *self, uint32_t group_id, unsigned passes)
 {
-    struct series_group *group = group_of(self, group_id);
+    struct series_group *group;
+    int status;
 
-    if (!group || passes == 0)
-        return host_fail(self, WEIR_EINVAL, "cannot sweep group %u over %u passes", group_id, passes);
-    return series_sweep(self->all->registry, group, passes);
+    if ((status = instance_enter(self)) < 0)
+        return status;
+    group = passes && !is_draft(self) ? group_of(self, group_id) : NULL;
+    status = group ? series_sweep(self->seat->registry, group, passes)
+                   : host_fail(self, WEIR_EINVAL, "cannot sweep group %u over %u passes", group_id, passes);
+    instance_leave(self);
+    return status;
 }
 
 static int host_publish(struct weir_self *self, const struct weir_value *values, size_t count)
 {
-    return pass_publish(&self->pass, values, count);
+    int status;
+
+    if ((status = instance_enter(self)) < 0) {
+        if (status == WEIR_EINVAL)
+            atomic_fetch_add_explicit(&self->seat->pass.refused[PASS_REFUSED_CLOSED], count, memory_order_relaxed);
+        return status;
+    }
+    status = pass_publish(&self->seat->pass, values, count);
+    instance_leave(self);
+    return status;
 }
 
 static int host_series_info(struct weir_self *self, uint32_t handle, struct weir_series_info *info)
 {
-    return series_info(self->all->registry, handle, info);
+    return series_info(self->seat->registry, handle, info);
 }
 
 static int host_current(struct weir_self *self, int (*visit)(void *context, const struct weir_batch *batch),
                         void *context)
 {
-    return feeds_current(self->all->registry, self->all->sources, self->all->nsources, visit, context);
+    return feeds_current(self->seat->registry, &self->all->seats.sources, visit, context);
 }
 
 static int host_service_enter(struct weir_self *self, struct weir_binding *binding, const void **table,
                               void **provider)
 {
     (void)self;
-    return service_enter(binding->port, table, provider);
+    if (!binding->port) /* only a part of the configuration runs */
+        return WEIR_EAGAIN;
+    return service_enter(binding->port, clock_now_ns() + CLOCK_SECOND_NS, table, provider);
 }
 
 static void host_service_leave(struct weir_self *self, struct weir_binding *binding)
 {
     (void)self;
     service_leave(binding->port);
+}
+
+static int host_listen(struct weir_self *self, const char *address, int *fd)
+{
+    char why[512];
+    int status = seat_listen(self->seat, self->bit, address, fd, why, sizeof(why));
+
+    return status < 0 ? host_fail(self, status, "%s", why) : status;
+}
+
+static int host_print(struct weir_call *call, int out, const char *format, ...) WEIR_PRINTF(3, 4);
+static int host_print(struct weir_call *call, int out, const char *format, ...)
+{
+    va_list args;
+    int status;
+
+    va_start(args, format);
+    status = call_vprint(call, out, format, args);
+    va_end(args);
+    return status;
 }
 
 const struct weir_host host_table = {
@@ -238,4 +327,7 @@ const struct weir_host host_table = {
     .current = host_current,
     .service_enter = host_service_enter,
     .service_leave = host_service_leave,
+    .listen = host_listen,
+    .print = host_print,
+    .call_wait = call_wait,
 };

@@ -1,13 +1,12 @@
-/* instance.c - the life of instances; instance.h says in which order.
+/* instance.c - the life of one object; instance.h says who asks for what.
  *
- * Read from the bottom for the life of all, from thread_main for the life of one, from run_group for one pass.
+ * Read from the bottom for the life of an object, from run for its work, from run_group for one pass.
  */
 #include "instance.h"
 
 #include "fatal.h"
-#include "host.h"
+#include "instances.h"
 #include "log.h"
-#include "selfstat.h"
 #include "util/clock.h"
 
 #include <errno.h>
@@ -17,12 +16,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define START_NS (30 * CLOCK_SECOND_NS)      /* for create, and for start */
 #define FLUSH_NS (10 * CLOCK_SECOND_NS)
-#define SUPERVISE_NS (CLOCK_SECOND_NS / 5)
-#define STUCK_NS (5 * CLOCK_SECOND_NS)       /* beyond the deadline: named in log and metrics */
+#define DRAIN_NS (2 * CLOCK_SECOND_NS)       /* for catching up before a task */
 #define RETOLD_NS (60 * CLOCK_SECOND_NS)     /* another reason of the same failure is told this often */
-#define LANE_FIRST 1024u                     /* samples; grows with the passes */
+#define AWAIT_NS (CLOCK_SECOND_NS / 20)
 #define STACK_BYTES (512u * 1024u)
 
 _Thread_local const struct weir_self *instance_calling;
@@ -49,22 +46,31 @@ static void call_begin(struct weir_self *self, const char *callback, const struc
     instance_calling = self;
 }
 
-static void call_end(struct weir_self *self)
+/* False: the object was abandoned meanwhile, and what it shares is another's. */
+static bool call_end(struct weir_self *self)
 {
+    bool stays, told;
+
     instance_calling = NULL;
     pthread_mutex_lock(&self->call_lock);
+    while (self->frozen)
+        pthread_cond_wait(&self->thawed, &self->call_lock);
     self->callback = NULL;
+    stays = !self->abandoned;
+    told = self->overdue_told;
     pthread_mutex_unlock(&self->call_lock);
-    if (atomic_exchange_explicit(&self->stuck, false, memory_order_relaxed))
-        log_line(self->name, WEIR_NOTICE, "has returned after all");
+    if (told)
+        log_line(self->seat->name, WEIR_NOTICE, "has returned after all%s", stays ? "" : "; it was abandoned");
+    if (told && stays)
+        atomic_store_explicit(&self->seat->stuck, false, memory_order_relaxed);
+    return stays;
 }
 
-/* Any thread: makes the callback that runs return soon. */
+/* Under call_lock: makes the callback that runs return soon.  One that ignores it is not asked twice. */
 static void call_interrupt(struct weir_self *self)
 {
     const uint64_t one = 1;
 
-    /* Under call_lock.  A callback that ignores it is not asked twice. */
     if (!self->callback || self->interrupted)
         return;
     self->interrupted = true;
@@ -73,7 +79,25 @@ static void call_interrupt(struct weir_self *self)
         self->plugin->interrupt(self->state);
 }
 
-static const char *reason_of(const struct weir_self *self, int status)
+int instance_enter(struct weir_self *self)
+{
+    if (instance_calling != self)
+        return WEIR_EINVAL;
+    pthread_mutex_lock(&self->call_lock);
+    while (self->frozen)
+        pthread_cond_wait(&self->thawed, &self->call_lock);
+    if (!self->abandoned)
+        return WEIR_OK;
+    pthread_mutex_unlock(&self->call_lock);
+    return WEIR_EINTR;
+}
+
+void instance_leave(struct weir_self *self)
+{
+    pthread_mutex_unlock(&self->call_lock);
+}
+
+const char *instance_reason(const struct weir_self *self, int status)
 {
     if (self->reason[0])
         return self->reason;
@@ -114,16 +138,17 @@ static bool reason_told(const struct schedule *schedule, uint64_t reason)
 /* One line per change of state.  Whoever returns EAGAIN or EINTR passes on what a provider has told already. */
 static void tell_failure(struct weir_self *self, struct schedule_entry *entry, int status, int64_t now_ns)
 {
-    const char *reason = reason_of(self, status);
+    const char *reason = instance_reason(self, status);
     uint64_t hash = text_hash(reason);
     bool quiet = status == WEIR_EAGAIN || status == WEIR_EINTR;
     bool news = !entry->failing || !entry->told || (entry->reason != hash && now_ns - entry->told_ns >= RETOLD_NS);
 
+    seat_failed(self->seat, "group \"%s\": %s", entry->group->name, reason);
     if (!entry->failing)
         entry->failing_since_ns = now_ns;
     if (!quiet && news) {
         if (!reason_told(&self->schedule, hash)) {
-            log_line(self->name, WEIR_WARNING, "collect of group \"%s\": %s", entry->group->name, reason);
+            log_line(self->seat->name, WEIR_WARNING, "collect of group \"%s\": %s", entry->group->name, reason);
             entry->told = true;
             entry->told_ns = now_ns;
         }
@@ -135,7 +160,7 @@ static void tell_failure(struct weir_self *self, struct schedule_entry *entry, i
 static void tell_success(struct weir_self *self, struct schedule_entry *entry, int64_t now_ns)
 {
     if (entry->failing && entry->told)
-        log_line(self->name, WEIR_NOTICE, "collect of group \"%s\" works again after %.1f s", entry->group->name,
+        log_line(self->seat->name, WEIR_NOTICE, "collect of group \"%s\" works again after %.1f s", entry->group->name,
                  (double)(now_ns - entry->failing_since_ns) / 1e9);
     entry->failing = false;
     entry->told = false;
@@ -144,40 +169,46 @@ static void tell_success(struct weir_self *self, struct schedule_entry *entry, i
 /* Groups that were ended inside a callback are closed outside of any pass. */
 static void end_groups(struct weir_self *self)
 {
+    struct seat *seat = self->seat;
+
     if (!self->groups_ending)
         return;
     self->groups_ending = false;
-    for (struct series_group *group = atomic_load(&self->groups); group; group = atomic_load(&group->sibling))
-        if (atomic_load(&group->ended) && atomic_load(&group->series))
-            pass_end_group(&self->pass, group, clock_wall_ns());
+    for (struct series_group *group = atomic_load(&seat->groups); group; group = atomic_load(&group->sibling))
+        if (!(atomic_load(&group->holders) & self->bit) && atomic_load(&group->series))
+            pass_end_group(&seat->pass, group, clock_wall_ns());
 }
 
-static bool stopping(const struct weir_self *self)
+/* A task waits: what fails now fails because of it. */
+static bool leaving(const struct weir_self *self)
 {
-    return atomic_load_explicit(&self->wanted, memory_order_acquire) > INSTANCE_RUNNING;
+    return atomic_load_explicit(&self->task, memory_order_acquire) != INSTANCE_IDLE;
 }
 
-static void run_group(struct weir_self *self, struct schedule_entry *entry)
+/* What was committed; below 0 if the object was abandoned. */
+static int run_group(struct weir_self *self, struct schedule_entry *entry)
 {
     struct series_group *group = entry->group;
+    struct seat *seat = self->seat;
     int64_t begin_ns = clock_now_ns(), end_ns;
-    struct weir_pass pass = {.size = sizeof(pass), .group = group->id, .context = group->context,
+    struct weir_pass pass = {.size = sizeof(pass), .group = group->id, .context = entry->context,
                              .deadline_ns = begin_ns + entry->timeout_ns, .number = group->number + 1};
     enum weir_pass_status committed, asked = WEIR_PASS_FAILED;
     uint64_t took_ns;
     int status;
 
     schedule_began(entry, begin_ns);
-    pass_begin(&self->pass, group, clock_wall_ns());
-    pass.time_ns = self->pass.time_ns;
+    pass_begin(&seat->pass, group, clock_wall_ns());
+    pass.time_ns = seat->pass.time_ns;
     call_begin(self, "collect", group, begin_ns, pass.deadline_ns);
     status = self->plugin->collect(self->state, &pass);
-    call_end(self);
+    if (!call_end(self))
+        return WEIR_EINTR;
     if (status == WEIR_OK)
         asked = WEIR_PASS_OK;
-    else if (status == WEIR_KEEP || (status < 0 && stopping(self))) /* the end of the collector marks nothing */
-        asked = WEIR_PASS_KEPT;
-    committed = pass_commit(&self->pass, asked);
+    else if (status == WEIR_KEEP || (status < 0 && self->mode != INSTANCE_IDLE && leaving(self)))
+        asked = WEIR_PASS_KEPT; /* the end of the collector, or of the object, marks nothing */
+    committed = pass_commit(&seat->pass, asked);
 
     end_ns = clock_now_ns();
     took_ns = (uint64_t)(end_ns - begin_ns);
@@ -192,9 +223,7 @@ static void run_group(struct weir_self *self, struct schedule_entry *entry)
             continue;
         schedule_ended(entry, end_ns);
         if (asked == WEIR_PASS_OK && committed != WEIR_PASS_OK) {
-            snprintf(self->reason, sizeof(self->reason),
-                     "the pass is larger than a lane may hold: raise lane_max, now %llu bytes",
-                     (unsigned long long)self->all->config->lane_max_bytes);
+            snprintf(self->reason, sizeof(self->reason), "the pass is larger than a lane may hold: raise lane_max");
             status = WEIR_ELIMIT;
         }
         if (committed == WEIR_PASS_FAILED)
@@ -204,11 +233,12 @@ static void run_group(struct weir_self *self, struct schedule_entry *entry)
         break;
     }
     end_groups(self);
+    return (int)committed;
 }
 
 /* ---- One sink's turn -------------------------------------------------------------------------------------------- */
 
-static void consume_batch(void *context, const struct weir_batch *batch)
+static bool consume_batch(void *context, const struct weir_batch *batch)
 {
     struct weir_self *self = context;
     int64_t now_ns = clock_now_ns();
@@ -216,86 +246,49 @@ static void consume_batch(void *context, const struct weir_batch *batch)
 
     call_begin(self, "consume", NULL, now_ns, now_ns + self->section->timeout_ns);
     status = self->plugin->consume(self->state, batch);
-    call_end(self);
+    if (!call_end(self))
+        return false;
     if (status < 0) {
-        atomic_fetch_add_explicit(&self->consume_failures, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&self->seat->consume_failures, 1, memory_order_relaxed);
+        seat_failed(self->seat, "consume: %s", instance_reason(self, status));
         if (!self->consume_failing)
-            log_line(self->name, WEIR_WARNING, "consume: %s", reason_of(self, status));
+            log_line(self->seat->name, WEIR_WARNING, "consume: %s", instance_reason(self, status));
     } else if (self->consume_failing) {
-        log_line(self->name, WEIR_NOTICE, "consume works again");
+        log_line(self->seat->name, WEIR_NOTICE, "consume works again");
     }
     self->consume_failing = status < 0;
+    return true;
 }
 
-static void flush(struct weir_self *self)
+static bool feed(struct weir_self *self)
+{
+    return feeds_run(&self->seat->feeds, self->seat->registry, self->batch, consume_batch, self);
+}
+
+/* False: abandoned. */
+static bool flush(struct weir_self *self)
 {
     int64_t now_ns = clock_now_ns();
     int status;
 
     self->flush_due_ns = now_ns + self->section->interval_ns;
     if (!self->plugin->flush)
-        return;
+        return true;
     call_begin(self, "flush", NULL, now_ns, now_ns + FLUSH_NS);
     status = self->plugin->flush(self->state, now_ns + FLUSH_NS);
-    call_end(self);
-    if (status < 0)
-        log_line(self->name, WEIR_WARNING, "flush: %s", reason_of(self, status));
-}
-
-/* ---- One thread ------------------------------------------------------------------------------------------------- */
-
-static void phase_reached(struct weir_self *self, enum instance_phase phase, bool failed)
-{
-    pthread_mutex_lock(&self->phase_lock);
-    self->phase = phase;
-    self->failed |= failed;
-    pthread_cond_broadcast(&self->phase_changed);
-    pthread_mutex_unlock(&self->phase_lock);
-}
-
-/* Sleeps until another phase than `than` is wanted. */
-static void phase_wait(struct weir_self *self, enum instance_phase than)
-{
-    while (atomic_load_explicit(&self->wanted, memory_order_acquire) <= (int)than) {
-        uint32_t ticket = ring_wake_prepare(&self->wake);
-
-        if (atomic_load_explicit(&self->wanted, memory_order_acquire) <= (int)than)
-            ring_wake_sleep(&self->wake, ticket, INT64_MAX);
-        else
-            ring_wake_cancel(&self->wake);
-    }
-}
-
-static bool create(struct weir_self *self)
-{
-    int64_t now_ns = clock_now_ns();
-    int status;
-
-    call_begin(self, "create", NULL, now_ns, now_ns + START_NS);
-    status = self->plugin->create(self, self->section->values, &self->state);
-    call_end(self);
-    if (status < 0)
-        log_line(self->name, WEIR_ERROR, "could not be created: %s", reason_of(self, status));
-    return status >= 0;
-}
-
-static bool start(struct weir_self *self)
-{
-    int64_t now_ns = clock_now_ns();
-    int status = WEIR_OK;
-
-    if (self->plugin->start) {
-        call_begin(self, "start", NULL, now_ns, now_ns + START_NS);
-        status = self->plugin->start(self->state);
-        call_end(self);
-    }
-    if (status < 0) {
-        log_line(self->name, WEIR_ERROR, "could not start: %s", reason_of(self, status));
+    if (!call_end(self))
         return false;
-    }
-    for (size_t i = 0; i < self->nports; i++)
-        service_open(&self->ports[i], self->plugin->services[i].table, self->state);
+    if (status < 0)
+        log_line(self->seat->name, WEIR_WARNING, "flush: %s", instance_reason(self, status));
     return true;
+}
+
+/* ---- Running ---------------------------------------------------------------------------------------------------- */
+
+/* Below, `abandoned` is read without the lock: between callbacks nobody writes it. */
+static bool is_sink(const struct weir_self *self)
+{
+    return self->plugin->roles & WEIR_SINK;
 }
 
 /* One turn of everything; false if there was nothing to do. */
@@ -304,68 +297,133 @@ static bool run_once(struct weir_self *self, bool *flush_wanted)
     struct schedule_entry *entry;
     bool any = false;
 
-    if (self->plugin->roles & WEIR_SINK) {
-        any = feeds_run(&self->feeds, consume_batch, self);
+    if (is_sink(self)) {
+        any = feed(self);
         *flush_wanted |= any;
-        if (!any && (*flush_wanted || clock_now_ns() >= self->flush_due_ns)) {
+        if (!any && !self->abandoned && (*flush_wanted || clock_now_ns() >= self->flush_due_ns)) {
             *flush_wanted = false;
-            flush(self);
+            (void)flush(self);
         }
     }
-    if (!stopping(self) && (entry = schedule_due(&self->schedule, clock_now_ns())) != NULL) {
-        run_group(self, entry);
+    if (!self->abandoned && self->mode == INSTANCE_RUN && !leaving(self) &&
+        (entry = schedule_due(&self->schedule, clock_now_ns())) != NULL) {
+        (void)run_group(self, entry);
         any = true;
     }
     return any;
 }
 
-/* Runs until it is to be quiet; a quiet sink goes on until it is to stop and has caught up. */
+/* Until a task is given, or the object was abandoned. */
 static void run(struct weir_self *self)
 {
-    bool flush_wanted = false, told_quiet = false;
+    struct ring_wake *wake = &self->seat->wake;
+    bool flush_wanted = false;
 
-    for (;;) {
-        uint32_t ticket = ring_wake_prepare(&self->wake);
-        int wanted = atomic_load_explicit(&self->wanted, memory_order_acquire);
+    while (!self->abandoned) {
+        uint32_t ticket = ring_wake_prepare(wake);
         int64_t until_ns;
 
-        if (wanted >= INSTANCE_QUIET && !told_quiet) {
-            told_quiet = true;
-            phase_reached(self, INSTANCE_QUIET, false);
-        }
-        if (run_once(self, &flush_wanted)) {
-            ring_wake_cancel(&self->wake);
-            continue;
-        }
-        if (wanted >= INSTANCE_STOPPED) {
-            ring_wake_cancel(&self->wake);
+        if (leaving(self)) {
+            ring_wake_cancel(wake);
             return;
         }
-        until_ns = wanted >= INSTANCE_QUIET ? INT64_MAX : schedule_next_ns(&self->schedule);
-        if (self->plugin->roles & WEIR_SINK && self->flush_due_ns < until_ns)
+        if (run_once(self, &flush_wanted) && !self->abandoned) {
+            ring_wake_cancel(wake);
+            continue;
+        }
+        until_ns = self->mode == INSTANCE_RUN ? schedule_next_ns(&self->schedule) : INT64_MAX;
+        if (is_sink(self) && self->flush_due_ns < until_ns)
             until_ns = self->flush_due_ns;
-        ring_wake_sleep(&self->wake, ticket, until_ns);
+        if (!self->abandoned)
+            ring_wake_sleep(wake, ticket, until_ns);
     }
 }
 
-static void stop(struct weir_self *self)
+/* A sink catches up before anything else is done with it, so that it is never left in the middle of a pass. */
+static void drain(struct weir_self *self)
 {
-    int64_t now_ns;
+    int64_t until_ns = clock_now_ns() + DRAIN_NS;
+
+    while (!self->abandoned && feed(self) && clock_now_ns() < until_ns)
+        continue;
+}
+
+/* ---- Tasks ------------------------------------------------------------------------------------------------------ */
+
+/* A callback that takes the state alone. */
+static int call_state(struct weir_self *self, const char *name, int (*callback)(void *state))
+{
+    int64_t now_ns = clock_now_ns();
     int status;
 
-    /* Those inside may be slow, but the state must outlive them: without a deadline of its own, the abandoning of this
-     * thread is the limit. */
-    for (size_t i = 0; i < self->nports; i++)
-        while (service_close(&self->ports[i], clock_now_ns() + CLOCK_SECOND_NS) < 0)
-            continue;
-    if (!self->plugin->stop)
-        return;
-    now_ns = clock_now_ns();
-    call_begin(self, "stop", NULL, now_ns, now_ns + START_NS);
-    status = self->plugin->stop(self->state);
-    call_end(self);
-    if (status < 0)
-        log_line(self->name, WEIR_WARNING, "stop: %s", reason_of(self, status));
+    if (!callback)
+        return WEIR_OK;
+    call_begin(self, name, NULL, now_ns, now_ns + INSTANCE_START_NS);
+    status = callback(self->state);
+    return call_end(self) ? status : WEIR_EINTR;
+}
+
+static int create(struct weir_self *self)
+{
+    int64_t now_ns = clock_now_ns();
+    int status;
+
+    call_begin(self, "create", NULL, now_ns, now_ns + INSTANCE_START_NS);
+    status = self->plugin->create(self, self->section->values, &self->state);
+    return call_end(self) ? status : WEIR_EINTR;
+}
+
+static int once(struct weir_self *self)
+{
+    struct schedule_entry *entry;
+    int failed = 0;
+
+    while (!self->abandoned && (entry = schedule_new(&self->schedule)) != NULL)
+        failed += run_group(self, entry) != WEIR_PASS_OK;
+    return failed;
+}
+
+static int reconfigure(struct weir_self *self)
+{
+    const struct config_section *next = self->next_section;
+    int64_t now_ns = clock_now_ns();
+    int status = WEIR_OK;
+
+    if (config_compare(self->section, next) == CONFIG_RELOADABLE) {
+        if (!self->plugin->reconfigure)
+            return WEIR_RESTART;
+        call_begin(self, "reconfigure", NULL, now_ns, now_ns + INSTANCE_START_NS);
+        status = self->plugin->reconfigure(self->state, next->values);
+        if (!call_end(self))
+            return WEIR_EINTR;
+    }
+    if (status != WEIR_OK)
+        return status;
+    self->section = next;
+    self->limit_told = false;
+    schedule_retime(&self->schedule, next->interval_ns, next->timeout_ns, clock_now_ns(), clock_wall_ns());
+    if (self->flush_due_ns > now_ns + next->interval_ns)
+        self->flush_due_ns = now_ns + next->interval_ns;
+    return WEIR_OK;
+}
+
+static int rebind(struct weir_self *self)
+{
+    int64_t now_ns = clock_now_ns();
+    int status;
+
+    if (!self->plugin->provider_changed)
+        return WEIR_OK;
+    call_begin(self, "provider_changed", NULL, now_ns, now_ns + INSTANCE_START_NS);
+    status = self->plugin->provider_changed(self->state, self->changed);
+    return call_end(self) ? status : WEIR_EINTR;
+}
+
+static int stop(struct weir_self *self)
+{
+    if (is_sink(self) && !flush(self))
+        return WEIR_EINTR;
+    return call_state(self, "stop", self->plugin->stop);
 }
 
 static void destroy(struct weir_self *self)
@@ -374,318 +432,118 @@ static void destroy(struct weir_self *self)
 
     if (!self->plugin->destroy || !self->state)
         return;
-    call_begin(self, "destroy", NULL, now_ns, now_ns + START_NS);
+    call_begin(self, "destroy", NULL, now_ns, now_ns + INSTANCE_START_NS);
     self->plugin->destroy(self->state);
     self->state = NULL;
-    call_end(self);
+    (void)call_end(self);
+}
+
+static int task_do(struct weir_self *self, int task)
+{
+    if (self->mode != INSTANCE_IDLE && is_sink(self))
+        drain(self);
+    if (self->abandoned)
+        return WEIR_EINTR;
+    switch (task) {
+    case INSTANCE_CREATE: return create(self);
+    case INSTANCE_START: return call_state(self, "start", self->plugin->start);
+    case INSTANCE_ONCE: return once(self);
+    case INSTANCE_RECONFIGURE: return reconfigure(self);
+    case INSTANCE_REBIND: return rebind(self);
+    case INSTANCE_STOP: self->mode = INSTANCE_IDLE; return stop(self);
+    case INSTANCE_DESTROY: destroy(self); return WEIR_OK;
+    case INSTANCE_PAUSE: self->mode = INSTANCE_IDLE; return WEIR_OK;
+    default: self->mode = task; return WEIR_OK;
+    }
+}
+
+static int task_take(struct weir_self *self)
+{
+    int task;
+
+    if (self->mode != INSTANCE_IDLE)
+        run(self);
+    if (self->abandoned)
+        return INSTANCE_IDLE;
+    pthread_mutex_lock(&self->task_lock);
+    while ((task = atomic_load_explicit(&self->task, memory_order_relaxed)) == INSTANCE_IDLE)
+        pthread_cond_wait(&self->task_changed, &self->task_lock);
+    pthread_mutex_unlock(&self->task_lock);
+    return task;
 }
 
 static void *thread_main(void *context)
 {
     struct weir_self *self = context;
-    bool started = false, created;
+    int task;
 
-    (void)fatal_thread_begin(self->name);
-    created = create(self);
-    phase_reached(self, INSTANCE_CREATED, !created);
-    phase_wait(self, INSTANCE_CREATED);
-    if (created && atomic_load_explicit(&self->wanted, memory_order_acquire) == INSTANCE_RUNNING) {
-        started = start(self);
-        phase_reached(self, INSTANCE_RUNNING, !started);
-        if (started)
-            run(self);
-    }
-    phase_wait(self, INSTANCE_QUIET);
-    if (started)
-        stop(self);
-    phase_reached(self, INSTANCE_STOPPED, false);
-    phase_wait(self, INSTANCE_STOPPED);
-    destroy(self);
-    phase_reached(self, INSTANCE_GONE, false);
+    (void)fatal_thread_begin(self->seat->name);
+    do {
+        int status;
+
+        task = task_take(self);
+        status = self->abandoned ? WEIR_EINTR : task_do(self, task);
+        if (self->abandoned)
+            break;
+        pthread_mutex_lock(&self->task_lock);
+        atomic_store_explicit(&self->task, INSTANCE_IDLE, memory_order_relaxed);
+        self->status = status;
+        self->done = true;
+        pthread_cond_broadcast(&self->task_changed);
+        pthread_mutex_unlock(&self->task_lock);
+    } while (task != INSTANCE_DESTROY);
     fatal_thread_end();
     return NULL;
 }
 
-/* ---- Ties between instances ------------------------------------------------------------------------------------- */
+/* ---- The main thread's side --------------------------------------------------------------------------------------- */
 
-static const char *section_words(const struct config_section *section, char *buffer, size_t size)
+struct weir_self *instance_new(struct instances *all, struct seat *seat, const struct config_section *section, uint32_t bit)
 {
-    if (section->plugin->flags & WEIR_SINGLE)
-        snprintf(buffer, size, "%s", section->plugin_name);
-    else
-        snprintf(buffer, size, "%s \"%s\"", section->plugin_name, section->title);
-    return buffer;
-}
+    struct weir_self *self = calloc(1, sizeof(*self));
+    pthread_condattr_t monotonic;
 
-/* The instance of this title that offers the service, or NULL. */
-static struct weir_self *provider_find(struct instances *all, const struct weir_binding *binding,
-                                       struct service_port **port)
-{
-    for (size_t i = 0; i < all->count; i++) {
-        struct weir_self *self = &all->items[i];
-
-        if (strcmp(self->section->title, binding->title) != 0)
-            continue;
-        for (size_t p = 0; p < self->nports; p++) {
-            if (strcmp(self->ports[p].name, binding->service) == 0) {
-                *port = &self->ports[p];
-                return self;
-            }
-        }
-    }
+    if (!self)
+        return NULL;
+    self->all = all;
+    self->seat = seat;
+    self->section = section;
+    self->plugin = section->plugin;
+    self->bit = bit;
+    self->done = true;
+    atomic_store_explicit(&self->draft, true, memory_order_relaxed);
+    pthread_mutex_init(&self->task_lock, NULL);
+    pthread_mutex_init(&self->call_lock, NULL);
+    pthread_cond_init(&self->thawed, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&self->task_changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    self->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (is_sink(self))
+        self->batch = malloc(FEED_BATCH * sizeof(*self->batch));
+    if (self->event_fd >= 0 && (self->batch || !is_sink(self)))
+        return self;
+    instance_free(self);
     return NULL;
 }
 
-static void tie(struct instances *all, struct weir_self *self, struct weir_binding *binding,
-                struct config_mistakes *mistakes)
+void instance_free(struct weir_self *self)
 {
-    struct service_port *port;
-    char words[256];
-
-    section_words(self->section, words, sizeof(words));
-    if (!provider_find(all, binding, &port))
-        config_mistake(mistakes, binding->file, binding->line,
-                       "%s: %s: no enabled instance \"%s\" offers the service \"%s\"; add such a section, or name another",
-                       words, binding->option, binding->title, binding->service);
-    else if (port->version < binding->version)
-        config_mistake(mistakes, binding->file, binding->line,
-                       "%s: %s: \"%s\" offers version %u of the service \"%s\", version %u is needed; update that plugin",
-                       words, binding->option, binding->title, port->version, binding->service, binding->version);
-    else
-        binding->port = port;
-}
-
-static bool provides_to(const struct weir_self *provider, const struct weir_self *user)
-{
-    for (size_t b = 0; b < user->section->nbindings; b++) {
-        const struct service_port *port = user->section->bindings[b]->port;
-
-        if (port >= provider->ports && port < provider->ports + provider->nports)
-            return true;
-    }
-    return false;
-}
-
-/* Providers before users; among those that are ready, sinks before sources, then the order of the file. */
-static void order(struct instances *all, struct config_mistakes *mistakes)
-{
-    bool *placed = calloc(all->count, sizeof(*placed));
-    size_t n = 0;
-
-    while (placed && n < all->count) {
-        size_t best = all->count;
-
-        for (size_t i = 0; i < all->count; i++) {
-            const struct weir_self *self = &all->items[i];
-            bool ready = !placed[i];
-
-            for (size_t j = 0; ready && j < all->count; j++)
-                ready = placed[j] || !provides_to(&all->items[j], self);
-            if (ready && (best == all->count || (!(all->items[best].plugin->roles & WEIR_SINK) &&
-                                                 self->plugin->roles & WEIR_SINK)))
-                best = i;
-        }
-        if (best == all->count)
-            break;
-        placed[best] = true;
-        all->order[n++] = best;
-    }
-    for (size_t i = 0; placed && n < all->count && i < all->count; i++) {
-        const struct config_section *section = all->items[i].section;
-        char words[256];
-
-        if (!placed[i])
-            config_mistake(mistakes, section->file, section->line,
-                           "%s: uses a service of an instance that waits for this one; break the circle",
-                           section_words(section, words, sizeof(words)));
-    }
-    free(placed);
-}
-
-static void check(struct weir_self *self, struct config_mistakes *mistakes)
-{
-    int64_t now_ns = clock_now_ns();
-    char words[256];
-    int status;
-
-    /* A plugin is shown only what the schema has found good. */
-    if (!self->plugin->check || !self->section->good)
+    if (!self)
         return;
-    call_begin(self, "check", NULL, now_ns, now_ns + START_NS);
-    status = self->plugin->check(self, self->section->values);
-    call_end(self);
-    if (status < 0)
-        config_mistake(mistakes, self->section->file, self->section->line, "%s: %s",
-                       section_words(self->section, words, sizeof(words)), reason_of(self, status));
-}
-
-/* ---- All of them ------------------------------------------------------------------------------------------------ */
-
-static int instance_init(struct instances *all, struct weir_self *self, const struct config_section *section)
-{
-    size_t nports = 0;
-
-    self->section = section;
-    self->plugin = section->plugin;
-    self->name = section->name;
-    self->all = all;
-    self->id = (uint32_t)(self - all->items) + 1;
-    pthread_mutex_init(&self->phase_lock, NULL);
-    pthread_mutex_init(&self->call_lock, NULL);
-    pthread_cond_init(&self->phase_changed, NULL);
-    self->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->event_fd < 0)
-        return WEIR_ENOMEM;
-    while (self->plugin->services && self->plugin->services[nports].name)
-        nports++;
-    self->ports = calloc(nports ? nports : 1, sizeof(*self->ports));
-    if (!self->ports)
-        return WEIR_ENOMEM;
-    for (; self->nports < nports; self->nports++)
-        service_port_init(&self->ports[self->nports], self->plugin->services[self->nports].name,
-                          self->plugin->services[self->nports].version);
-    return WEIR_OK;
-}
-
-static void instance_free(struct weir_self *self)
-{
-    for (size_t i = 0; i < self->nports; i++)
-        service_port_destroy(&self->ports[i]);
-    free(self->ports);
-    feeds_close(&self->feeds);
     schedule_free(&self->schedule);
-    if (self->event_fd > 0)
+    free(self->batch);
+    if (self->event_fd >= 0)
         close(self->event_fd);
-    pthread_cond_destroy(&self->phase_changed);
-    pthread_mutex_destroy(&self->phase_lock);
+    pthread_cond_destroy(&self->task_changed);
+    pthread_cond_destroy(&self->thawed);
+    pthread_mutex_destroy(&self->task_lock);
     pthread_mutex_destroy(&self->call_lock);
+    free(self);
 }
 
-int instances_new(const struct config *config, struct config_mistakes *mistakes, struct instances **out)
-{
-    struct instances *all = calloc(1, sizeof(*all));
-    size_t before = mistakes->count + mistakes->more;
-    int status = WEIR_ENOMEM;
-
-    if (!all)
-        return WEIR_ENOMEM;
-    all->config = config;
-    all->registry = series_registry_new((uint32_t)(config->max_series < UINT32_MAX ? config->max_series : UINT32_MAX));
-    /* One instance's cursors and counters are written by its own thread: keep neighbours apart. */
-    all->items = aligned_alloc(alignof(struct weir_self), (config->nsections + 1) * sizeof(*all->items));
-    all->order = calloc(config->nsections + 1, sizeof(*all->order));
-    all->sources = calloc(config->nsections + 1, sizeof(*all->sources));
-    if (!all->registry || !all->items || !all->order || !all->sources)
-        goto fail;
-    memset(all->items, 0, (config->nsections + 1) * sizeof(*all->items));
-    all->self_section = selfstat_section(config);
-    for (size_t i = 0; i <= config->nsections; i++) {
-        const struct config_section *section = i < config->nsections ? &config->sections[i] : &all->self_section;
-
-        if (section->enabled && instance_init(all, &all->items[all->count++], section) < 0)
-            goto fail;
-    }
-    for (size_t i = 0; i < all->count; i++)
-        for (size_t b = 0; b < all->items[i].section->nbindings; b++)
-            tie(all, &all->items[i], all->items[i].section->bindings[b], mistakes);
-    order(all, mistakes);
-    for (size_t i = 0; i < all->count; i++)
-        check(&all->items[i], mistakes);
-    *out = all;
-    if (mistakes->count + mistakes->more == before)
-        return WEIR_OK;
-    *out = NULL;
-    status = WEIR_ECONFIG;
-fail:
-    instances_free(all);
-    return status;
-}
-
-void instances_free(struct instances *all)
-{
-    if (!all)
-        return;
-    /* Cursors lie in lanes, groups in the registry: sinks go first, then lanes, then the registry. */
-    for (size_t i = 0; i < all->count; i++)
-        instance_free(&all->items[i]);
-    for (size_t i = 0; i < all->nsources; i++)
-        pass_destroy(&all->items[all->sources[i].id - 1].pass);
-    series_registry_free(all->registry);
-    free(all->items);
-    free(all->order);
-    free(all->sources);
-    free(all);
-}
-
-static void want(struct weir_self *self, enum instance_phase phase)
-{
-    atomic_store_explicit(&self->wanted, (int)phase, memory_order_release);
-    ring_wake_up(&self->wake);
-}
-
-static enum instance_phase phase_of(struct weir_self *self, bool *failed)
-{
-    enum instance_phase phase;
-
-    pthread_mutex_lock(&self->phase_lock);
-    phase = self->phase;
-    *failed = self->failed;
-    pthread_mutex_unlock(&self->phase_lock);
-    return phase;
-}
-
-/* True once the instance has reached the phase, or failed on the way; false at the deadline. */
-static bool await(struct weir_self *self, enum instance_phase phase, int64_t deadline_ns)
-{
-    bool reached;
-
-    for (;;) {
-        struct timespec until;
-
-        (void)instances_supervise(self->all);
-        pthread_mutex_lock(&self->phase_lock);
-        reached = self->phase >= phase || (self->failed && phase <= INSTANCE_RUNNING);
-        /* The condition waits on the wall clock, which may step: short waits. */
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += 50 * 1000 * 1000;
-        if (until.tv_nsec >= CLOCK_SECOND_NS) {
-            until.tv_sec++;
-            until.tv_nsec -= CLOCK_SECOND_NS;
-        }
-        if (!reached)
-            pthread_cond_timedwait(&self->phase_changed, &self->phase_lock, &until);
-        reached = self->phase >= phase || (self->failed && phase <= INSTANCE_RUNNING);
-        pthread_mutex_unlock(&self->phase_lock);
-        if (reached || clock_now_ns() >= deadline_ns)
-            return reached;
-    }
-}
-
-static int lanes_open(struct instances *all)
-{
-    uint64_t ceiling = all->config->lane_max_bytes / sizeof(struct weir_sample);
-
-    for (size_t i = 0; i < all->count; i++) {
-        struct weir_self *self = &all->items[i];
-
-        if (!(self->plugin->roles & WEIR_SOURCE))
-            continue;
-        if (pass_init(&self->pass, all->registry, LANE_FIRST, ceiling) < 0)
-            return WEIR_ENOMEM;
-        all->sources[all->nsources++] = (struct feed_source){
-            .id = self->id, .name = self->name, .lane = &self->pass.lane, .groups = &self->groups};
-    }
-    for (size_t i = 0; i < all->count; i++) {
-        struct weir_self *self = &all->items[i];
-
-        if (self->plugin->roles & WEIR_SINK &&
-            feeds_open(&self->feeds, all->registry, all->sources, all->nsources, &self->wake) < 0)
-            return WEIR_ENOMEM;
-    }
-    return WEIR_OK;
-}
-
-static bool thread_start(struct weir_self *self)
+int instance_thread(struct weir_self *self)
 {
     pthread_attr_t attributes;
     int error;
@@ -695,129 +553,133 @@ static bool thread_start(struct weir_self *self)
     error = pthread_create(&self->thread, &attributes, thread_main, self);
     pthread_attr_destroy(&attributes);
     if (error) {
-        log_line(self->name, WEIR_ERROR, "could not start its thread: %s", strerror(error));
-        return false;
+        log_line(self->seat->name, WEIR_ERROR, "could not start its thread: %s", strerror(error));
+        return WEIR_EFAIL;
     }
     self->has_thread = true;
-    return true;
-}
-
-int instances_start(struct instances *all)
-{
-    if (lanes_open(all) < 0) {
-        log_line(NULL, WEIR_ERROR, "could not start: no memory for the lanes");
-        return WEIR_ENOMEM;
-    }
-    for (enum instance_phase phase = INSTANCE_CREATED; phase <= INSTANCE_RUNNING; phase++) {
-        for (size_t i = 0; i < all->count; i++) {
-            struct weir_self *self = &all->items[all->order[i]];
-            bool reached, failed;
-
-            if (phase == INSTANCE_CREATED && !thread_start(self))
-                goto fail;
-            if (phase == INSTANCE_RUNNING)
-                want(self, phase);
-            reached = await(self, phase, clock_now_ns() + START_NS);
-            if (!reached)
-                log_line(self->name, WEIR_ERROR, "could not start within %d s", (int)(START_NS / CLOCK_SECOND_NS));
-            (void)phase_of(self, &failed);
-            if (!reached || failed)
-                goto fail;
-        }
-    }
     return WEIR_OK;
-fail:
-    (void)instances_stop(all, clock_now_ns() + 4 * CLOCK_SECOND_NS);
-    return WEIR_EFAIL;
 }
 
-int64_t instances_supervise(struct instances *all)
+int instance_check(struct weir_self *self)
 {
-    int64_t now_ns = clock_now_ns(), next_ns = now_ns + SUPERVISE_NS;
+    int64_t now_ns = clock_now_ns();
+    int status;
 
-    for (size_t i = 0; i < all->count; i++) {
-        struct weir_self *self = &all->items[i];
-
-        if (!self->has_thread)
-            continue;
-        pthread_mutex_lock(&self->call_lock);
-        if (self->callback && now_ns < self->call_deadline_ns && self->call_deadline_ns < next_ns)
-            next_ns = self->call_deadline_ns;
-        if (self->callback && now_ns >= self->call_deadline_ns) {
-            call_interrupt(self);
-            if (!self->overdue_told && now_ns >= self->call_deadline_ns + STUCK_NS) {
-                self->overdue_told = true;
-                atomic_store_explicit(&self->stuck, true, memory_order_relaxed);
-                log_line(self->name, WEIR_ERROR,
-                         "%s%s%s%s has not returned %.0f s after its deadline and ignores interruption; "
-                         "the other instances go on",
-                         self->callback, self->call_group ? " of group \"" : "",
-                         self->call_group ? self->call_group->name : "", self->call_group ? "\"" : "",
-                         (double)(now_ns - self->call_deadline_ns) / 1e9);
-            }
-        }
-        pthread_mutex_unlock(&self->call_lock);
-    }
-    return next_ns;
+    if (!self->plugin->check)
+        return WEIR_OK;
+    call_begin(self, "check", NULL, now_ns, now_ns + INSTANCE_START_NS);
+    status = self->plugin->check(self, self->section->values);
+    (void)call_end(self);
+    return status;
 }
 
-/* Interrupts the collects that run, so that stopping does not wait for a query. */
-static void interrupt_collects(struct instances *all)
+void instance_give(struct weir_self *self, enum instance_task task)
 {
-    for (size_t i = 0; i < all->count; i++) {
-        struct weir_self *self = &all->items[i];
-
-        if (!self->has_thread)
-            continue;
-        pthread_mutex_lock(&self->call_lock);
-        if (self->callback && strcmp(self->callback, "collect") == 0)
-            call_interrupt(self);
-        pthread_mutex_unlock(&self->call_lock);
-    }
+    pthread_mutex_lock(&self->task_lock);
+    self->done = false;
+    atomic_store_explicit(&self->task, (int)task, memory_order_release);
+    pthread_cond_broadcast(&self->task_changed);
+    pthread_mutex_unlock(&self->task_lock);
+    ring_wake_up(&self->seat->wake);
 }
 
-static void abandon(struct weir_self *self)
+/* False if it is between callbacks just now: it will come to its task. */
+static bool freeze(struct weir_self *self)
 {
-    if (!self->abandoned)
-        log_line(self->name, WEIR_ERROR, "did not stop in time and is abandoned");
+    bool inside;
+
+    pthread_mutex_lock(&self->call_lock);
+    inside = self->callback != NULL;
+    self->frozen = inside;
+    pthread_mutex_unlock(&self->call_lock);
+    return inside;
+}
+
+void instance_thaw(struct weir_self *self)
+{
+    pthread_mutex_lock(&self->call_lock);
+    self->frozen = false;
+    pthread_cond_broadcast(&self->thawed);
+    pthread_mutex_unlock(&self->call_lock);
+}
+
+void instance_abandon(struct weir_self *self)
+{
+    pthread_mutex_lock(&self->call_lock);
     self->abandoned = true;
+    self->frozen = false;
+    pthread_cond_broadcast(&self->thawed);
+    pthread_mutex_unlock(&self->call_lock);
+    log_line(self->seat->name, WEIR_ERROR, "%s%s%s%s has not returned and is abandoned", self->callback,
+             self->call_group ? " of group \"" : "", self->call_group ? self->call_group->name : "", self->call_group ? "\"" : "");
+    atomic_fetch_add_explicit(&self->seat->abandoned, 1, memory_order_relaxed);
+    self->started = false;
+    self->has_thread = false;
 }
 
-bool instances_stop(struct instances *all, int64_t deadline_ns)
+static void interrupt(struct weir_self *self)
 {
-    bool clean = true;
+    pthread_mutex_lock(&self->call_lock);
+    call_interrupt(self);
+    pthread_mutex_unlock(&self->call_lock);
+}
 
-    for (size_t i = 0; i < all->count; i++)
-        if (all->items[i].has_thread)
-            want(&all->items[i], INSTANCE_QUIET);
-    interrupt_collects(all);
-    for (size_t i = 0; i < all->count; i++) {
-        struct weir_self *self = &all->items[i];
+int instance_await(struct weir_self *self, int64_t patience_ns, int64_t grace_ns)
+{
+    int64_t interrupt_ns = clock_now_ns() + patience_ns, freeze_ns = interrupt_ns + grace_ns;
+    bool done = false;
+    int status = WEIR_OK;
 
-        bool failed;
+    for (;;) {
+        int64_t now_ns = clock_now_ns(), until_ns = instances_supervise(self->all);
+        struct timespec until;
 
-        /* Half of the time is the others': one that hangs must not cost the sinks their drain. */
-        if (self->has_thread && phase_of(self, &failed) == INSTANCE_RUNNING && !failed &&
-            !await(self, INSTANCE_QUIET, clock_now_ns() + (deadline_ns - clock_now_ns()) / 2))
-            abandon(self);
+        until_ns = until_ns < now_ns + AWAIT_NS ? until_ns : now_ns + AWAIT_NS;
+        until = (struct timespec){.tv_sec = until_ns / CLOCK_SECOND_NS, .tv_nsec = until_ns % CLOCK_SECOND_NS};
+        pthread_mutex_lock(&self->task_lock);
+        if (!self->done)
+            pthread_cond_timedwait(&self->task_changed, &self->task_lock, &until);
+        done = self->done;
+        status = self->status;
+        pthread_mutex_unlock(&self->task_lock);
+        if (done)
+            return status;
+        if (clock_now_ns() >= interrupt_ns)
+            interrupt(self);
+        if (clock_now_ns() >= freeze_ns && freeze(self))
+            return WEIR_ETIMEOUT;
     }
-    for (enum instance_phase phase = INSTANCE_STOPPED; phase <= INSTANCE_GONE; phase++) {
-        for (size_t i = all->count; i-- > 0;) {
-            struct weir_self *self = &all->items[all->order[i]];
+}
 
-            if (!self->has_thread || self->abandoned)
-                continue;
-            want(self, phase);
-            if (!await(self, phase, clock_now_ns() + (deadline_ns - clock_now_ns()) / 2))
-                abandon(self);
+void instance_join(struct weir_self *self)
+{
+    pthread_join(self->thread, NULL);
+    self->has_thread = false;
+}
+
+void instance_supervise(struct weir_self *self, int64_t now_ns, int64_t *next_ns)
+{
+    pthread_mutex_lock(&self->call_lock);
+    if (self->callback && now_ns < self->call_deadline_ns && self->call_deadline_ns < *next_ns)
+        *next_ns = self->call_deadline_ns;
+    if (self->callback && now_ns >= self->call_deadline_ns) {
+        call_interrupt(self);
+        if (!self->overdue_told && now_ns >= self->call_deadline_ns + INSTANCE_STUCK_NS) {
+            self->overdue_told = true;
+            atomic_store_explicit(&self->seat->stuck, true, memory_order_relaxed);
+            log_line(self->seat->name, WEIR_ERROR,
+                     "%s%s%s%s has not returned %.0f s after its deadline and ignores interruption; the other instances go on",
+                     self->callback, self->call_group ? " of group \"" : "", self->call_group ? self->call_group->name : "",
+                     self->call_group ? "\"" : "", (double)(now_ns - self->call_deadline_ns) / 1e9);
         }
     }
-    for (size_t i = 0; i < all->count; i++) {
-        struct weir_self *self = &all->items[i];
+    pthread_mutex_unlock(&self->call_lock);
+}
 
-        clean &= !self->abandoned;
-        if (self->has_thread && !self->abandoned)
-            pthread_join(self->thread, NULL);
-    }
-    return clean;
+void instance_interrupt_collect(struct weir_self *self)
+{
+    pthread_mutex_lock(&self->call_lock);
+    if (self->callback && strcmp(self->callback, "collect") == 0)
+        call_interrupt(self);
+    pthread_mutex_unlock(&self->call_lock);
 }

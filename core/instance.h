@@ -1,103 +1,117 @@
-/* instance.h - instances: one section of the configuration, one thread, one life.
+/* instance.h - one object: a section of the configuration at work, with a thread of its own.
  *
- * The main thread makes all instances, ties their services, checks them, and moves them through their phases in service
- * order: providers first, then sinks, then sources; stopping runs the other way.  Each instance's thread runs its
- * callbacks; while it runs, it takes what its cursors bring (feed.h) and collects the groups that are due (schedule.h).
- * instances_supervise, on the main thread, interrupts a collect past its deadline and names the one that does not return.
+ * The main thread gives an object one task after the other (create, start, run, pause, stop, destroy ...) and waits for each;
+ * the object's thread does them, and while it runs, takes what its cursors bring (feed.h) and collects the groups that are due
+ * (schedule.h).  What outlives the object belongs to its seat (seat.h).
  *
- * Invariants: a callback of an instance never runs twice at a time; `interrupt` is called only while a callback runs; a
- * provider's services are open only between its start and its stop.
+ * Invariants: a callback of an object never runs twice at a time; `interrupt` is called only while a callback runs; at most one
+ * object of a seat runs.  A callback that does not return in time is frozen: should it return, or ask the host for anything,
+ * its thread waits until the object is thawed, or abandoned: then it gets nothing from the host any more and its thread touches
+ * nothing but itself.
  */
 #ifndef WEIR_INSTANCE_H
 #define WEIR_INSTANCE_H
 
 #include "config.h"
-#include "feed.h"
-#include "pass.h"
 #include "schedule.h"
-#include "service.h"
+#include "seat.h"
 
-#define INSTANCE_REASON_MAX 600u /* bytes of a failure's reason */
+#define INSTANCE_REASON_MAX 600u                       /* bytes of a failure's reason */
+#define INSTANCE_START_NS (30 * INT64_C(1000000000))   /* for create, start and the like */
+#define INSTANCE_STUCK_NS (5 * INT64_C(1000000000))    /* after its interruption a callback is named, or given up */
 
-/* Reached and wanted, in this order. */
-enum instance_phase {
-    INSTANCE_NEW,
-    INSTANCE_CREATED,
-    INSTANCE_RUNNING,
-    INSTANCE_QUIET,  /* collects no more; a sink still consumes */
-    INSTANCE_STOPPED,
-    INSTANCE_GONE    /* state destroyed, thread ended */
+enum instance_task {
+    INSTANCE_IDLE,
+    INSTANCE_CREATE,
+    INSTANCE_START,
+    INSTANCE_RUN,         /* consumes and collects, until the next task */
+    INSTANCE_DRAIN,       /* collects no more, consumes */
+    INSTANCE_ONCE,        /* one pass of every group */
+    INSTANCE_PAUSE,       /* neither; a sink has caught up first */
+    INSTANCE_RECONFIGURE, /* takes over `next_section`, then does what it did before */
+    INSTANCE_REBIND,      /* tells it of `changed`, then does what it did before */
+    INSTANCE_STOP,
+    INSTANCE_DESTROY      /* the thread ends */
 };
 
 struct instances;
+struct generation;
 
-/* The instance whose callback this thread is in, or NULL. */
+/* The object whose callback this thread is in, or NULL. */
 extern _Thread_local const struct weir_self *instance_calling;
 
-struct weir_self { /* one instance */
+struct weir_self { /* one object */
+    struct seat *seat;
+    uint32_t bit;         /* its holder bit in the seat */
     const struct config_section *section;
     const struct weir_plugin *plugin;
     struct instances *all;
-    const char *name; /* "pg_stats/orders" */
-    uint32_t id;
+    struct generation *generation; /* of the configuration that `section` lies in */
     void *state;
-    struct service_port *ports; /* one per service of the plugin */
-    size_t nports;
+    struct weir_sample *batch; /* a sink's, FEED_BATCH samples */
+    struct schedule schedule;
+    _Atomic bool draft;   /* not yet the one that holds the seat */
 
     pthread_t thread;
-    struct ring_wake wake;        /* its thread sleeps here */
-    _Atomic int wanted;           /* enum instance_phase */
-    pthread_mutex_t phase_lock;   /* over phase and failed */
-    pthread_cond_t phase_changed;
-    enum instance_phase phase;
-    bool failed, abandoned, has_thread;
+    bool has_thread, started; /* the main thread's */
+    pthread_mutex_t task_lock; /* over task, done and status */
+    pthread_cond_t task_changed;
+    _Atomic int task;     /* enum instance_task; also looked at without the lock */
+    bool done;
+    int status;           /* of the last task */
+    int mode;             /* the thread's: INSTANCE_RUN, INSTANCE_DRAIN or INSTANCE_IDLE */
+    const struct config_section *next_section;
+    const struct weir_binding *changed;
 
     /* The callback that runs. */
-    pthread_mutex_t call_lock;    /* over what follows, and held while `interrupt` is called */
+    pthread_mutex_t call_lock;    /* over what follows, held while `interrupt` is called and while the host works for the callback */
     const char *callback;         /* its name; NULL between callbacks */
     const struct series_group *call_group;
     int64_t call_since_ns, call_deadline_ns;
     bool interrupted, overdue_told;
+    bool frozen, abandoned;
+    pthread_cond_t thawed;
     int event_fd;                 /* readable while interrupted */
-    _Atomic bool stuck;           /* overdue beyond the grace */
     char reason[INSTANCE_REASON_MAX]; /* of its failure; of the thread that is in it */
 
-    /* A source. */
-    struct pass pass;
-    _Atomic(struct series_group *) groups;
-    struct schedule schedule;
     bool groups_ending;           /* some of them are to be closed after the callback */
     bool limit_told;
-
-    /* A sink. */
-    struct feeds feeds;
     int64_t flush_due_ns;
     bool consume_failing;
-    _Atomic uint64_t consume_failures;
 };
 
-struct instances {
-    const struct config *config;
-    struct series_registry *registry;
-    struct weir_self *items;      /* in the order of the file, the collector's own last */
-    size_t count;
-    size_t *order;                /* indexes into items, in service order */
-    struct feed_source *sources;
-    size_t nsources;
-    struct config_section self_section; /* of the collector's own instance */
-};
+/* An object for the section, on this seat, without a thread.  NULL: no memory. */
+struct weir_self *instance_new(struct instances *all, struct seat *seat, const struct config_section *section, uint32_t bit);
+/* Its thread has ended, or it never had one. */
+void instance_free(struct weir_self *self);
+/* WEIR_EFAIL, logged. */
+int instance_thread(struct weir_self *self);
 
-/* Makes the instances of all enabled sections, and the collector's own; ties services; calls every plugin's check.  Adds
- * what is wrong to `mistakes` and then returns WEIR_ECONFIG.  WEIR_ENOMEM.  Takes no resources but memory. */
-int instances_new(const struct config *config, struct config_mistakes *mistakes, struct instances **out);
-/* All threads have ended. */
-void instances_free(struct instances *all);
+/* On the caller's thread, for an object without one: the plugin's check. */
+int instance_check(struct weir_self *self);
 
-/* Creates and starts everything.  On failure, which is logged, everything is stopped again. */
-int instances_start(struct instances *all);
-/* Interrupts what is overdue; returns when to call again (CLOCK_MONOTONIC). */
-int64_t instances_supervise(struct instances *all);
-/* Stops sources, lets sinks drain, stops everything; true if all threads have ended by the deadline. */
-bool instances_stop(struct instances *all, int64_t deadline_ns);
+/* Gives the next task; the one before is done, or was not begun. */
+void instance_give(struct weir_self *self, enum instance_task task);
+/* Waits for it and returns its status.  A callback that runs on beyond patience_ns is interrupted; one that has not returned
+ * grace_ns later is frozen: WEIR_ETIMEOUT.  Other instances are supervised meanwhile. */
+int instance_await(struct weir_self *self, int64_t patience_ns, int64_t grace_ns);
+/* What becomes of a frozen one: it goes on; or it is given up, named and counted, with all that is its own. */
+void instance_thaw(struct weir_self *self);
+void instance_abandon(struct weir_self *self);
+/* Joins the thread, which has done INSTANCE_DESTROY. */
+void instance_join(struct weir_self *self);
+
+/* Interrupts a callback beyond its deadline and names the one that does not return; *next_ns is lowered to when to look again. */
+void instance_supervise(struct weir_self *self, int64_t now_ns, int64_t *next_ns);
+/* Interrupts the callback that runs, if it is a collect. */
+void instance_interrupt_collect(struct weir_self *self);
+
+/* Holds off freezing while the host works for a callback.  WEIR_EINTR: the object was abandoned and gets nothing; WEIR_EINVAL: this
+ * is not the thread of its callbacks. */
+int instance_enter(struct weir_self *self);
+void instance_leave(struct weir_self *self);
+
+/* What the status means, or the recorded reason. */
+const char *instance_reason(const struct weir_self *self, int status);
 
 #endif

@@ -23,6 +23,7 @@
 
 #define OPTIONS_MAX 256u
 #define SERVICES_MAX 16u
+#define COMMANDS_MAX 64u
 #define PLUGINS_MAX 256u
 #define ARENA_BYTES_MAX (16u * 1024u * 1024u)
 
@@ -269,6 +270,27 @@ static const struct weir_service *services_copy(struct loader *loader, const str
     }
 }
 
+static const struct weir_command *commands_copy(struct loader *loader, const struct weir_command *commands, size_t stride,
+                                                char *why, size_t why_size)
+{
+    const char *from = (const char *)commands;
+    struct weir_command *copy = arena_alloc(&loader->arena, (COMMANDS_MAX + 1) * sizeof(*copy));
+
+    if (!copy || stride < offsetof(struct weir_command, flags) + sizeof(uint32_t) || stride > 4096) {
+        snprintf(why, why_size, "its commands have a stride of %zu bytes, or there is no memory", stride);
+        return NULL;
+    }
+    for (size_t i = 0;; i++) {
+        memcpy(&copy[i], from + i * stride, stride < sizeof(*copy) ? stride : sizeof(*copy));
+        if (!copy[i].name)
+            return copy;
+        if (i == COMMANDS_MAX || !copy[i].run || !name_valid(copy[i].name)) {
+            snprintf(why, why_size, "command \"%s\" has no function or an odd name, or there are too many", copy[i].name);
+            return NULL;
+        }
+    }
+}
+
 static bool description_good(const struct weir_plugin *plugin, const char *name, char *why, size_t why_size)
 {
     if (!plugin->name || strcmp(plugin->name, name) != 0)
@@ -276,7 +298,7 @@ static bool description_good(const struct weir_plugin *plugin, const char *name,
                  plugin->name ? plugin->name : "");
     else if (!plugin->version || !plugin->summary || !plugin->create)
         snprintf(why, why_size, "its description lacks a version, a summary or create");
-    else if (!plugin->roles || ((plugin->roles & WEIR_SOURCE) && !plugin->collect) ||
+    else if (!(plugin->roles || plugin->commands) || ((plugin->roles & WEIR_SOURCE) && !plugin->collect) ||
              ((plugin->roles & WEIR_SINK) && !plugin->consume) || ((plugin->roles & WEIR_PROVIDER) && !plugin->services))
         snprintf(why, why_size, "its roles and callbacks do not fit: a source collects, a sink consumes, a provider has services");
     else if (plugin->config_size > (1u << 20))
@@ -308,6 +330,12 @@ static bool describe(struct loader *loader, const struct weir_plugin *theirs, co
         ours->services = services_copy(loader, ours->services, ours->service_stride, why, why_size);
         ours->service_stride = sizeof(struct weir_service);
         if (!ours->services)
+            return false;
+    }
+    if (ours->commands) {
+        ours->commands = commands_copy(loader, ours->commands, ours->command_stride, why, why_size);
+        ours->command_stride = sizeof(struct weir_command);
+        if (!ours->commands)
             return false;
     }
     return true;

@@ -1,43 +1,48 @@
-/* main.c - the command line and signals; no logic.
+/* main.c - the command line; no logic.
  *
- * weir run | check | plugins | describe PLUGIN.  Exit status: 0 done, 1 failed or mistakes in the configuration, 2 wrong usage.
+ * Exit status: 0 done, 1 failed or mistakes in the configuration, 2 wrong usage; a command's own.
  */
+#include "command.h"
 #include "config.h"
-#include "fatal.h"
+#include "control.h"
+#include "daemon.h"
 #include "host.h"
-#include "instance.h"
 #include "loader.h"
 #include "log.h"
+#include "once.h"
+#include "reload.h"
 #include "schema.h"
-#include "util/clock.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-#define STOP_NS (4 * CLOCK_SECOND_NS + CLOCK_SECOND_NS / 2) /* SIGTERM to exit, with half a second to spare of the five */
 #define FOLDERS_MAX 16
 
 struct arguments {
-    const char *command, *plugin, *config;
+    const char *config, *socket;
     const char *folders[FOLDERS_MAX];
     size_t nfolders;
+    bool socket_given;
+    int argc;                /* the command and its arguments */
+    const char *const *argv;
 };
 
 static const char usage[] =
-    "Usage: weir run              collect until SIGTERM or SIGINT\n"
-    "       weir check            find every mistake in the configuration\n"
-    "       weir plugins          list the plugins that can be loaded\n"
-    "       weir describe PLUGIN  show a plugin's options\n"
+    "Usage: weir run                      collect until SIGTERM or SIGINT; SIGHUP reloads the configuration\n"
+    "       weir check                    find every mistake in the configuration\n"
+    "       weir once                     collect once, beside a running collector, and print the figures\n"
+    "       weir reload                   reload the configuration of the running collector\n"
+    "       weir status                   show what the running collector does\n"
+    "       weir plugins                  list the plugins that can be loaded\n"
+    "       weir describe PLUGIN          show a plugin's options and commands\n"
+    "       weir PLUGIN[/TITLE] COMMAND   run a plugin's command\n"
     "\n"
     "  -c, --config FILE     configuration (" WEIR_CONFIG_FILE ")\n"
     "      --plugin-dir DIR  look for plugins here instead of " WEIR_PLUGIN_DIR "; may be repeated\n"
+    "      --socket PATH     control socket of the running collector (" WEIR_CONTROL_SOCKET ")\n"
     "  -h, --help            this text\n"
     "  -V, --version         the version\n"
     "\n"
@@ -53,10 +58,11 @@ static struct arguments arguments_parse(int argc, char **argv)
 {
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
                                             {"plugin-dir", required_argument, NULL, 'p'},
+                                            {"socket", required_argument, NULL, 's'},
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'V'},
                                             {NULL, 0, NULL, 0}};
-    struct arguments arguments = {.config = WEIR_CONFIG_FILE};
+    struct arguments arguments = {.config = WEIR_CONFIG_FILE, .socket = WEIR_CONTROL_SOCKET};
     int option;
 
     opterr = 0;
@@ -68,6 +74,10 @@ static struct arguments arguments_parse(int argc, char **argv)
                 usage_error("more folders than fit, at", optarg);
             arguments.folders[arguments.nfolders++] = optarg;
             break;
+        case 's':
+            arguments.socket = optarg;
+            arguments.socket_given = true;
+            break;
         case 'h': fputs(usage, stdout); exit(0);
         case 'V': puts("weir " WEIR_VERSION); exit(0);
         case ':': usage_error("a value is missing after", argv[optind - 1]);
@@ -76,119 +86,74 @@ static struct arguments arguments_parse(int argc, char **argv)
     }
     if (optind == argc)
         usage_error("a command is missing", NULL);
-    arguments.command = argv[optind++];
-    if (strcmp(arguments.command, "describe") == 0) {
-        if (optind == argc)
-            usage_error("describe needs the name of a plugin", NULL);
-        arguments.plugin = argv[optind++];
-    }
-    if (optind < argc)
-        usage_error("unexpected argument", argv[optind]);
     if (!arguments.nfolders)
         arguments.folders[arguments.nfolders++] = WEIR_PLUGIN_DIR;
+    arguments.argc = argc - optind;
+    arguments.argv = (const char *const *)&argv[optind];
     return arguments;
 }
 
-static const struct weir_plugin *resolve(void *context, const char *name, char *why, size_t why_size)
-{
-    const struct loader_plugin *plugin = loader_load(context, name, why, why_size);
-
-    return plugin ? &plugin->description : NULL;
-}
-
-/* Reads and checks everything; prints every mistake. */
-static int prepare(const struct arguments *arguments, struct loader *loader, struct config **config,
-                   struct instances **instances)
+/* The configuration, or NULL and every mistake on stderr. */
+static struct config *load(const struct arguments *arguments, struct loader *loader)
 {
     struct config_mistakes mistakes = {0};
-    int status = config_load(arguments->config, resolve, loader, config, &mistakes);
+    struct config *config = NULL;
+    int status = config_load(arguments->config, daemon_resolve, loader, &config, &mistakes);
 
-    /* What lies between sections is looked for also when single ones have mistakes. */
-    if (*config) {
-        int more = instances_new(*config, &mistakes, instances);
-
-        status = status < 0 ? status : more;
-    }
     config_mistakes_print(&mistakes, stderr);
     config_mistakes_free(&mistakes);
-    if (status == WEIR_ENOMEM)
-        fputs("weir: no memory\n", stderr);
-    return status < 0 ? 1 : 0;
-}
-
-static int check(const struct arguments *arguments, struct loader *loader)
-{
-    struct config *config = NULL;
-    struct instances *instances = NULL;
-    int status = prepare(arguments, loader, &config, &instances);
-
-    if (status == 0)
-        printf("%s: %zu instances, no mistakes\n", arguments->config, instances->count - 1);
-    instances_free(instances);
+    if (status == WEIR_OK)
+        return config;
     config_free(config);
-    return status;
-}
-
-/* Until SIGTERM or SIGINT; the supervisor's turns lie between. */
-static void wait_for_end(struct instances *instances, const sigset_t *signals)
-{
-    for (;;) {
-        int64_t left_ns = instances_supervise(instances) - clock_now_ns();
-        const struct timespec left = {.tv_sec = 0, .tv_nsec = left_ns > 0 && left_ns < CLOCK_SECOND_NS ? left_ns : 1000000};
-        int signal = sigtimedwait(signals, NULL, &left);
-
-        if (signal == SIGTERM || signal == SIGINT) {
-            log_line(NULL, WEIR_INFO_LEVEL, "stopping on %s", signal == SIGTERM ? "SIGTERM" : "SIGINT");
-            return;
-        }
-    }
-}
-
-static void limits_raise(void)
-{
-    struct rlimit files;
-
-    /* Connections to servers and from scrapers; select(2) is not used anywhere. */
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-    }
+    return NULL;
 }
 
 static int run(const struct arguments *arguments, struct loader *loader)
 {
-    struct config *config = NULL;
-    struct instances *instances = NULL;
-    sigset_t signals;
-    bool clean;
-    int status;
+    const struct daemon_options options = {.config = arguments->config, .loader = loader, .socket = arguments->socket,
+                                           .socket_wanted = arguments->socket_given};
 
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    /* Blocked before any thread exists, so that all inherit it and sigtimedwait gets them. */
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    limits_raise();
-    status = prepare(arguments, loader, &config, &instances);
-    if (status)
-        goto out;
-    log_level_set((int)config->log_level);
-    if (fatal_install() < 0)
-        log_line(NULL, WEIR_WARNING, "could not install the handler of fatal signals: %s", strerror(errno));
-    if (instances_start(instances) < 0) {
-        status = 1;
-        goto out;
-    }
-    log_line(NULL, WEIR_INFO_LEVEL, "weir " WEIR_VERSION " runs %zu instances", instances->count - 1);
-    wait_for_end(instances, &signals);
-    clean = instances_stop(instances, clock_now_ns() + STOP_NS);
-    if (!clean)
-        _exit(0); /* a thread still runs in its plugin: nothing may be freed under it */
-out:
-    instances_free(instances);
-    config_free(config);
-    return status;
+    return daemon_run(&options);
+}
+
+static int check(const struct arguments *arguments, struct loader *loader)
+{
+    struct config_mistakes mistakes = {0};
+    struct config *config = NULL;
+    struct instances *all = instances_new();
+    int status = all ? config_load(arguments->config, daemon_resolve, loader, &config, &mistakes) : WEIR_ENOMEM;
+    size_t count = 0;
+
+    for (size_t i = 0; config && i < config->nsections; i++)
+        count += config->sections[i].enabled;
+    /* What lies between sections is looked for also when single ones have mistakes. */
+    if (config && reload_check(all, config, &mistakes) < 0)
+        status = WEIR_ECONFIG;
+    config_mistakes_print(&mistakes, stderr);
+    config_mistakes_free(&mistakes);
+    instances_free(all);
+    if (status == WEIR_OK)
+        printf("%s: %zu instances, no mistakes\n", arguments->config, count);
+    return status < 0 ? 1 : 0;
+}
+
+static int once(const struct arguments *arguments, struct loader *loader)
+{
+    struct config *config = load(arguments, loader);
+
+    return config ? once_run(loader, config) : 1;
+}
+
+static int live(const struct arguments *arguments, struct loader *loader)
+{
+    char why[400];
+    int status = control_call(arguments->socket, arguments->argc, arguments->argv, why, sizeof(why));
+
+    (void)loader;
+    if (status >= 0)
+        return status;
+    fprintf(stderr, "weir: %s\n", why);
+    return 1;
 }
 
 static void print_plugin(void *context, const char *name)
@@ -202,8 +167,16 @@ static void print_plugin(void *context, const char *name)
         printf("%-16s cannot be loaded: %s\n", name, why);
 }
 
-static int describe(const char *name, struct loader *loader)
+static int plugins(const struct arguments *arguments, struct loader *loader)
 {
+    (void)arguments;
+    loader_each(loader, print_plugin, loader);
+    return 0;
+}
+
+static int describe(const struct arguments *arguments, struct loader *loader)
+{
+    const char *name = arguments->argv[1];
     char why[512];
     const struct loader_plugin *plugin = loader_load(loader, name, why, sizeof(why));
 
@@ -215,12 +188,54 @@ static int describe(const char *name, struct loader *loader)
     return 0;
 }
 
+/* `weir PLUGIN[/TITLE] COMMAND ...`: the plugin knows where its command runs. */
+static int plugin_command(const struct arguments *arguments, struct loader *loader)
+{
+    const char *target = arguments->argv[0];
+    char name[64], why[1024];
+    const struct loader_plugin *plugin;
+    const struct weir_command *command;
+    struct config *config;
+
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(target, "/"), target);
+    plugin = loader_load(loader, name, why, sizeof(why));
+    if (!plugin) {
+        fprintf(stderr, "weir: \"%s\" is neither a command of weir nor a plugin: %s\nTry `weir --help`.\n", name, why);
+        return 2;
+    }
+    command = command_find(&plugin->description, arguments->argc > 1 ? arguments->argv[1] : "", why, sizeof(why));
+    if (!command) {
+        fprintf(stderr, "weir: %s\n", why);
+        return 2;
+    }
+    if (!(command->flags & WEIR_OFFLINE))
+        return live(arguments, loader);
+    config = load(arguments, loader);
+    return config ? once_command(config, target, arguments->argc - 1, arguments->argv + 1) : 1;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(const struct arguments *arguments, struct loader *loader);
+    int words; /* besides its own name */
+    const char *missing;
+} commands[] = {{"run", run, 0, NULL},       {"check", check, 0, NULL},     {"once", once, 0, NULL},
+                {"reload", live, 0, NULL},   {"status", live, 0, NULL},     {"plugins", plugins, 0, NULL},
+                {"describe", describe, 1, "describe needs the name of a plugin"}};
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = arguments_parse(argc, argv);
+    size_t count = sizeof(commands) / sizeof(commands[0]), i = 0;
     struct loader *loader;
-    int status = 0;
+    int status;
 
+    while (i < count && strcmp(commands[i].name, arguments.argv[0]) != 0)
+        i++;
+    if (i < count && arguments.argc - 1 < commands[i].words)
+        usage_error(commands[i].missing, NULL);
+    if (i < count && arguments.argc - 1 > commands[i].words)
+        usage_error("unexpected argument", arguments.argv[commands[i].words + 1]);
     /* Many threads that allocate little: two arenas, and large blocks given back when freed. */
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
@@ -230,16 +245,7 @@ int main(int argc, char **argv)
         fputs("weir: no memory\n", stderr);
         return 1;
     }
-    if (strcmp(arguments.command, "run") == 0)
-        status = run(&arguments, loader);
-    else if (strcmp(arguments.command, "check") == 0)
-        status = check(&arguments, loader);
-    else if (strcmp(arguments.command, "plugins") == 0)
-        loader_each(loader, print_plugin, loader);
-    else if (strcmp(arguments.command, "describe") == 0)
-        status = describe(arguments.plugin, loader);
-    else
-        usage_error("unknown command", arguments.command);
+    status = i < count ? commands[i].run(&arguments, loader) : plugin_command(&arguments, loader);
     loader_free(loader);
     return status;
 }

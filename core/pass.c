@@ -41,6 +41,8 @@ void pass_begin(struct pass *pass, struct series_group *group, int64_t wall_ns)
 {
     uint64_t committed = atomic_load_explicit(&group->committed, memory_order_relaxed);
 
+    if (pass->group) /* left open by an object that was abandoned */
+        ring_lane_abort(&pass->lane);
     pass_reuse(pass);
     ring_lane_rewind(&pass->lane);
     pass->group = group;

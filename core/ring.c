@@ -235,18 +235,32 @@ int ring_lane_reserve(struct ring_lane *lane, uint64_t count)
 {
     uint64_t capacity = lane->writer.memory->capacity;
     uint64_t need = 2 * (lane->writer.head - lane->writer.tail + count);
+    uint64_t ceiling = atomic_load_explicit(&lane->ceiling, memory_order_relaxed);
 
     if (need <= capacity)
         return WEIR_OK;
-    if (need > lane->ceiling)
+    if (need > ceiling)
         return WEIR_ELIMIT;
     /* An eighth more each time: few copies, and little memory that a steady pass never needs. */
     capacity = capacity_round(capacity + capacity / 8);
     if (capacity < need)
         capacity = capacity_round(need);
-    if (capacity > lane->ceiling)
-        capacity = lane->ceiling;
+    if (capacity > ceiling)
+        capacity = ceiling;
     return lane_grow(lane, capacity);
+}
+
+void ring_lane_shrink(struct ring_lane *lane, uint64_t capacity)
+{
+    capacity = capacity_round(capacity);
+    /* Without memory for it the larger one stays. */
+    if (lane->writer.memory->capacity > capacity)
+        (void)lane_grow(lane, capacity);
+}
+
+void ring_lane_limit(struct ring_lane *lane, uint64_t ceiling)
+{
+    atomic_store_explicit(&lane->ceiling, capacity_round(ceiling), memory_order_relaxed);
 }
 
 void ring_lane_put(struct ring_lane *lane, const struct weir_sample *sample)
@@ -365,6 +379,13 @@ void ring_advance(struct ring_cursor *cursor)
     atomic_store_explicit(&cursor->lost, atomic_load_explicit(&cursor->lost, memory_order_relaxed) + cursor->skipped,
                           memory_order_relaxed);
     atomic_store_explicit(&cursor->position, cursor->next, memory_order_release);
+    cursor->read = 0;
+    cursor->skipped = 0;
+}
+
+void ring_again(struct ring_cursor *cursor)
+{
+    cursor->next = atomic_load_explicit(&cursor->position, memory_order_relaxed);
     cursor->read = 0;
     cursor->skipped = 0;
 }

@@ -124,7 +124,7 @@ struct ring_segment; /* one memory of a lane, with the number of those who use i
 struct ring_lane {
     struct ring_writer writer;
     struct ring_segment *newest; /* changed under lock */
-    uint64_t ceiling;       /* most samples the lane may hold */
+    _Atomic uint64_t ceiling;   /* most samples the lane may hold */
     _Atomic uint64_t published; /* samples ever committed */
     _Atomic uint64_t capacity;  /* of the newest segment */
     pthread_mutex_t lock;   /* over newest, cursors and the segments' users */
@@ -155,6 +155,10 @@ int ring_lane_reserve(struct ring_lane *lane, uint64_t count);
 void ring_lane_put(struct ring_lane *lane, const struct weir_sample *sample);
 /* Writer, between passes: begins at the first slot again if all that was committed has been consumed. */
 void ring_lane_rewind(struct ring_lane *lane);
+/* Writer, between passes: goes on in a memory of `capacity` samples; a larger one is given back once it was read. */
+void ring_lane_shrink(struct ring_lane *lane, uint64_t capacity);
+/* Any thread: another ceiling, for what grows from now on. */
+void ring_lane_limit(struct ring_lane *lane, uint64_t ceiling);
 /* Writer: commits the open pass and wakes sleeping readers. */
 void ring_lane_commit(struct ring_lane *lane);
 void ring_lane_abort(struct ring_lane *lane);
@@ -169,6 +173,8 @@ void ring_cursor_detach(struct ring_cursor *cursor);
  * ring_advance, which the reader calls when it has dealt with them. */
 size_t ring_read(struct ring_cursor *cursor, struct weir_sample *samples, size_t max, uint64_t *lost);
 void ring_advance(struct ring_cursor *cursor);
+/* Instead of ring_advance: what the last ring_read gave is given again. */
+void ring_again(struct ring_cursor *cursor);
 /* Samples not yet read.  Any thread. */
 uint64_t ring_pending(const struct ring_cursor *cursor);
 

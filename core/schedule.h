@@ -12,7 +12,10 @@
 
 struct schedule_entry {
     struct series_group *group;
+    void *context;          /* of the plugin, for its passes */
     int64_t due_ns, phase_ns, interval_ns, timeout_ns;
+    bool own_interval, own_timeout; /* given with the group, not by the section */
+    bool had_turn;
     /* What was last told of it; instance.c's. */
     bool failing, told;
     uint64_t reason;        /* hash of the last failure's text */
@@ -24,13 +27,17 @@ struct schedule {
 };
 
 void schedule_free(struct schedule *schedule);
-/* interval and timeout are those of the instance, for a group without its own.  WEIR_ENOMEM. */
-int schedule_add(struct schedule *schedule, struct series_group *group, int64_t interval_ns, int64_t timeout_ns,
-                 int64_t now_ns, int64_t wall_ns);
+/* interval and timeout are those of the instance, for a description without its own.  WEIR_ENOMEM. */
+int schedule_add(struct schedule *schedule, struct series_group *group, const struct weir_group *description,
+                 int64_t interval_ns, int64_t timeout_ns, int64_t now_ns, int64_t wall_ns);
 void schedule_remove(struct schedule *schedule, const struct series_group *group);
+/* The instance has another interval or timeout. */
+void schedule_retime(struct schedule *schedule, int64_t interval_ns, int64_t timeout_ns, int64_t now_ns, int64_t wall_ns);
 
 /* The entry that is due longest, ties in the order of adding; NULL if none.  Valid until an entry is added or removed. */
 struct schedule_entry *schedule_due(struct schedule *schedule, int64_t now_ns);
+/* One that had no turn yet; NULL if none. */
+struct schedule_entry *schedule_new(struct schedule *schedule);
 /* When the next one is due; INT64_MAX without entries. */
 int64_t schedule_next_ns(const struct schedule *schedule);
 /* The entry's turn began; counts lateness. */

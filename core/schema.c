@@ -643,6 +643,70 @@ void schema_fill(struct schema_context *context, const struct outline_item *item
     }
 }
 
+/* ---- Comparing ---------------------------------------------------------------------------------------------------- */
+
+static bool texts_equal(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool lists_equal(const struct weir_list *a, const struct weir_list *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->items[i], b->items[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool rows_equal(const struct weir_option *option, const struct weir_rows *a, const struct weir_rows *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (schema_compare(option->rows, (const char *)a->rows + i * option->row_size,
+                           (const char *)b->rows + i * option->row_size) != SCHEMA_SAME)
+            return false;
+    return true;
+}
+
+static bool values_equal(const struct weir_option *option, const char *a, const char *b)
+{
+    const void *x, *y;
+
+    switch (option->type) {
+    case WEIR_BOOL: return *(const bool *)a == *(const bool *)b;
+    case WEIR_LIST: return lists_equal((const void *)a, (const void *)b);
+    case WEIR_SECTION: return rows_equal(option, (const void *)a, (const void *)b);
+    case WEIR_STRING:
+    case WEIR_SECRET:
+    case WEIR_SERVICE:
+        memcpy(&x, a, sizeof(x));
+        memcpy(&y, b, sizeof(y));
+        if (option->type == WEIR_STRING)
+            return texts_equal(x, y);
+        if (option->type == WEIR_SECRET)
+            return secret_equal(x, y);
+        return x && y ? strcmp(((const struct weir_binding *)x)->title, ((const struct weir_binding *)y)->title) == 0 : x == y;
+    default: return memcmp(a, b, sizeof(int64_t)) == 0;
+    }
+}
+
+enum schema_difference schema_compare(const struct weir_option *options, const void *a, const void *b)
+{
+    enum schema_difference difference = SCHEMA_SAME;
+
+    for (; options && options->name; options++) {
+        if (values_equal(options, (const char *)a + options->offset, (const char *)b + options->offset))
+            continue;
+        if (!(options->flags & WEIR_RELOADABLE))
+            return SCHEMA_DIFFERENT;
+        difference = SCHEMA_RELOADABLE;
+    }
+    return difference;
+}
+
 /* ---- Describing --------------------------------------------------------------------------------------------------- */
 
 static const char *const type_names[] = {

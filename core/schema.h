@@ -34,6 +34,14 @@ struct schema_target {
 void schema_fill(struct schema_context *context, const struct outline_item *items, const struct schema_target *targets,
                  size_t ntargets);
 
+/* How two structs that one table of options filled differ. */
+enum schema_difference {
+    SCHEMA_SAME,
+    SCHEMA_RELOADABLE, /* in WEIR_RELOADABLE options alone */
+    SCHEMA_DIFFERENT
+};
+enum schema_difference schema_compare(const struct weir_option *options, const void *a, const void *b);
+
 /* "1h30m" to nanoseconds, "64MiB" to bytes; false if the text is neither. */
 bool schema_duration(const char *text, int64_t *ns);
 bool schema_size(const char *text, int64_t *bytes);

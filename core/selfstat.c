@@ -6,7 +6,7 @@
 #include "selfstat.h"
 
 #include "host.h"
-#include "instance.h"
+#include "instances.h"
 #include "log.h"
 #include "process.h"
 
@@ -23,7 +23,8 @@
 enum process_figure {
     PROCESS_CPU, PROCESS_RESIDENT, PROCESS_VIRTUAL, PROCESS_VIRTUAL_MAX, PROCESS_FDS, PROCESS_MAX_FDS, PROCESS_START,
     PROCESS_THREADS, COLLECTOR_SERIES, COLLECTOR_FAMILIES, COLLECTOR_LABEL_SETS, COLLECTOR_REGISTRY, COLLECTOR_LANES,
-    COLLECTOR_LOG_SUPPRESSED, PROCESS_FIGURES
+    COLLECTOR_LOG_SUPPRESSED, COLLECTOR_ABANDONED, RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIME, RELOADS, RELOAD_FAILURES,
+    PROCESS_FIGURES
 };
 static const struct weir_family process_families[PROCESS_FIGURES] = {
 #define FAMILY(k, n, u, h) {.size = sizeof(struct weir_family), .kind = (k), .name = (n), .unit = (u), .help = (h)}
@@ -42,6 +43,14 @@ static const struct weir_family process_families[PROCESS_FIGURES] = {
     [COLLECTOR_LANES] = FAMILY(WEIR_GAUGE, "weir_lanes_bytes", "bytes", "Memory of all lanes of the ring"),
     [COLLECTOR_LOG_SUPPRESSED] = FAMILY(WEIR_COUNTER, "weir_log_suppressed_total", NULL,
                                         "Log lines not written because they repeated"),
+    [COLLECTOR_ABANDONED] = FAMILY(WEIR_COUNTER, "weir_abandoned_total", NULL, "Objects given up because a callback never returned"),
+    [RELOAD_SUCCESSFUL] = FAMILY(WEIR_GAUGE, "weir_config_last_reload_successful", NULL,
+                                 "1 if the last reload of the configuration worked; a start counts as one"),
+    [RELOAD_SUCCESS_TIME] = FAMILY(WEIR_GAUGE, "weir_config_last_reload_success_timestamp_seconds", "seconds",
+                                   "When a reload last worked, since the epoch"),
+    [RELOADS] = FAMILY(WEIR_COUNTER, "weir_config_reloads_total", NULL, "Reloads asked for"),
+    [RELOAD_FAILURES] = FAMILY(WEIR_COUNTER, "weir_config_reload_failures_total", NULL,
+                               "Reloads that failed and left the configuration as it was"),
 };
 
 /* Per group: labels instance, group. */
@@ -91,15 +100,17 @@ static const struct weir_family build_family =
 
 struct row { /* one object's series */
     const void *object;
+    uint64_t seen;   /* pass that last had the object */
     uint32_t handles[FIGURES_MAX];
 };
 struct rows {
     struct row *items;
-    size_t count, room;
+    size_t count, room, width; /* width: handles of a row */
 };
 struct selfstat {
     struct weir_self *self;
-    const struct instances *all;
+    struct instances *all;
+    uint64_t pass;
     uint32_t process_group, instances_group;
     uint32_t process[PROCESS_FIGURES], build;
     uint32_t group_ids[GROUP_FIGURES], instance_ids[INSTANCE_FIGURES], refused_id, cursor_ids[CURSOR_FIGURES];
@@ -157,18 +168,24 @@ static void destroy(void *state)
     free(stat);
 }
 
+static const uint32_t *row_seen(const struct selfstat *stat, struct row *row)
+{
+    row->seen = stat->pass;
+    return row->handles;
+}
+
 /* The object's row, made with these labels when it is seen for the first time.  NULL: no memory, or over a limit. */
 static const uint32_t *row_of(struct selfstat *stat, struct rows *rows, size_t hint, const void *object,
                               const struct weir_label *labels, size_t nlabels, const uint32_t *ids, size_t count)
 {
     struct row *row;
 
-    /* Objects are visited in the same order each time, and only ever added. */
+    /* Objects are visited in the same order each time, mostly. */
     if (hint < rows->count && rows->items[hint].object == object)
-        return rows->items[hint].handles;
+        return row_seen(stat, &rows->items[hint]);
     for (size_t i = 0; i < rows->count; i++)
         if (rows->items[i].object == object)
-            return rows->items[i].handles;
+            return row_seen(stat, &rows->items[i]);
     if (rows->count == rows->room) {
         size_t room = rows->room ? rows->room * 2 : 16;
         struct row *larger = realloc(rows->items, room * sizeof(*larger));
@@ -183,7 +200,22 @@ static const uint32_t *row_of(struct selfstat *stat, struct rows *rows, size_t h
     if (host_table.series(stat->self, stat->instances_group, labels, nlabels, ids, count, row->handles) < 0)
         return NULL;
     rows->count++;
-    return row->handles;
+    rows->width = count;
+    return row_seen(stat, row);
+}
+
+/* Rows of what is there no longer. */
+static void rows_forget(struct selfstat *stat, struct rows *rows)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < rows->count; i++) {
+        if (rows->items[i].seen == stat->pass)
+            rows->items[kept++] = rows->items[i];
+        else
+            (void)host_table.release(stat->self, rows->items[i].handles, rows->width);
+    }
+    rows->count = kept;
 }
 
 static void set_u64(struct weir_value *value, uint32_t handle, uint64_t u64)
@@ -203,6 +235,15 @@ static double seconds(const _Atomic uint64_t *ns)
     return (double)load(ns) / 1e9;
 }
 
+static const struct seat *first_seat(const struct selfstat *stat)
+{
+    return atomic_load_explicit(&stat->all->seats.first, memory_order_acquire);
+}
+static const struct seat *next_seat(const struct seat *seat)
+{
+    return atomic_load_explicit(&seat->next, memory_order_acquire);
+}
+
 /* ---- Collecting ------------------------------------------------------------------------------------------------- */
 
 static int collect_process(struct selfstat *stat)
@@ -214,9 +255,9 @@ static int collect_process(struct selfstat *stat)
 
     if (process_read(&process) < 0)
         return host_table.fail(stat->self, WEIR_EFAIL, "could not read /proc/self");
-    series_registry_stats(stat->all->registry, &registry);
-    for (size_t i = 0; i < stat->all->nsources; i++)
-        lanes += load(&stat->all->sources[i].lane->capacity) * sizeof(struct weir_sample);
+    series_registry_stats(stat->all->seats.registry, &registry);
+    for (const struct seat *seat = first_seat(stat); seat; seat = next_seat(seat))
+        lanes += load(&seat->pass.lane.capacity) * sizeof(struct weir_sample);
     set_f64(&values[PROCESS_CPU], stat->process[PROCESS_CPU], process.cpu_seconds);
     set_u64(&values[PROCESS_RESIDENT], stat->process[PROCESS_RESIDENT], process.resident_bytes);
     set_u64(&values[PROCESS_VIRTUAL], stat->process[PROCESS_VIRTUAL], process.virtual_bytes);
@@ -231,6 +272,12 @@ static int collect_process(struct selfstat *stat)
     set_u64(&values[COLLECTOR_REGISTRY], stat->process[COLLECTOR_REGISTRY], registry.bytes);
     set_u64(&values[COLLECTOR_LANES], stat->process[COLLECTOR_LANES], lanes);
     set_u64(&values[COLLECTOR_LOG_SUPPRESSED], stat->process[COLLECTOR_LOG_SUPPRESSED], log_suppressed());
+    set_u64(&values[COLLECTOR_ABANDONED], stat->process[COLLECTOR_ABANDONED], instances_abandoned(stat->all));
+    set_u64(&values[RELOAD_SUCCESSFUL], stat->process[RELOAD_SUCCESSFUL], atomic_load(&stat->all->reload_successful));
+    set_f64(&values[RELOAD_SUCCESS_TIME], stat->process[RELOAD_SUCCESS_TIME],
+            (double)atomic_load(&stat->all->reload_success_wall_ns) / 1e9);
+    set_u64(&values[RELOADS], stat->process[RELOADS], load(&stat->all->reloads));
+    set_u64(&values[RELOAD_FAILURES], stat->process[RELOAD_FAILURES], load(&stat->all->reload_failures));
     set_u64(&values[PROCESS_FIGURES], stat->build, 1);
     return host_table.publish(stat->self, values, PROCESS_FIGURES + 1);
 }
@@ -261,7 +308,7 @@ static void publish_group(struct selfstat *stat, size_t hint, const struct serie
     (void)host_table.publish(stat->self, values, GROUP_FIGURES);
 }
 
-static void publish_instance(struct selfstat *stat, size_t hint, const struct weir_self *item)
+static void publish_instance(struct selfstat *stat, size_t hint, const struct seat *item)
 {
     const bool source = item->plugin->roles & WEIR_SOURCE, sink = item->plugin->roles & WEIR_SINK;
     struct weir_label labels[] = {{"instance", item->name}, {"reason", NULL}};
@@ -295,7 +342,7 @@ static void publish_instance(struct selfstat *stat, size_t hint, const struct we
     }
 }
 
-static void publish_cursor(struct selfstat *stat, size_t hint, const struct weir_self *sink, const struct feed *feed)
+static void publish_cursor(struct selfstat *stat, size_t hint, const struct seat *sink, const struct feed *feed)
 {
     const struct weir_label labels[] = {{"instance", feed->source->name}, {"sink", sink->name}};
     const uint32_t *handles =
@@ -313,19 +360,29 @@ static void publish_cursor(struct selfstat *stat, size_t hint, const struct weir
 static int collect_instances(struct selfstat *stat)
 {
     int64_t wall_ns = host_table.wall_ns();
-    size_t groups = 0, cursors = 0;
+    size_t instances = 0, groups = 0, cursors = 0;
 
-    for (size_t i = 0; i < stat->all->count; i++) {
-        const struct weir_self *item = &stat->all->items[i];
+    stat->pass++;
+    pthread_mutex_lock(&stat->all->lock);
+    for (const struct seat *seat = first_seat(stat); seat; seat = next_seat(seat)) {
+        uint32_t holder = atomic_load_explicit(&seat->holder, memory_order_acquire);
 
-        publish_instance(stat, i, item);
-        for (const struct series_group *group = atomic_load_explicit(&item->groups, memory_order_acquire); group;
+        if (!holder)
+            continue;
+        publish_instance(stat, instances++, seat);
+        for (const struct series_group *group = atomic_load_explicit(&seat->groups, memory_order_acquire); group;
              group = atomic_load_explicit(&group->sibling, memory_order_acquire))
-            if (!atomic_load_explicit(&group->ended, memory_order_relaxed))
+            if (atomic_load_explicit(&group->holders, memory_order_relaxed) & holder)
                 publish_group(stat, groups++, group, wall_ns);
-        for (size_t f = 0; f < item->feeds.count; f++)
-            publish_cursor(stat, cursors++, item, &item->feeds.feeds[f]);
+        for (const struct feed *feed = atomic_load_explicit(&seat->feeds.first, memory_order_acquire); feed;
+             feed = atomic_load_explicit(&feed->next, memory_order_acquire))
+            publish_cursor(stat, cursors++, seat, feed);
     }
+    pthread_mutex_unlock(&stat->all->lock);
+    rows_forget(stat, &stat->groups);
+    rows_forget(stat, &stat->instances);
+    rows_forget(stat, &stat->refused);
+    rows_forget(stat, &stat->cursors);
     return WEIR_OK;
 }
 

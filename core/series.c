@@ -224,7 +224,7 @@ struct series_registry *series_registry_new(uint32_t max_series)
     if (!registry)
         return NULL;
     pthread_mutex_init(&registry->lock, NULL);
-    registry->max_series = max_series < SERIES_INDEX_MAX / 2 ? max_series : SERIES_INDEX_MAX / 2;
+    series_registry_limit(registry, max_series);
     registry->next_index = 1;
     if (getrandom(&registry->seed, sizeof(registry->seed), GRND_NONBLOCK) != (ssize_t)sizeof(registry->seed))
         registry->seed = (uint64_t)(uintptr_t)registry;
@@ -238,6 +238,13 @@ struct series_registry *series_registry_new(uint32_t max_series)
         return NULL;
     }
     return registry;
+}
+
+void series_registry_limit(struct series_registry *registry, uint32_t max_series)
+{
+    pthread_mutex_lock(&registry->lock);
+    registry->max_series = max_series < SERIES_INDEX_MAX / 2 ? max_series : SERIES_INDEX_MAX / 2;
+    pthread_mutex_unlock(&registry->lock);
 }
 
 void series_registry_free(struct series_registry *registry)
@@ -389,7 +396,7 @@ struct series_group *series_group_get(struct series_registry *registry, uint32_t
 }
 
 int series_group_new(struct series_registry *registry, _Atomic(struct series_group *) *list, uint32_t source,
-                     const char *source_name, const struct weir_group *description, struct series_group **out, char *why,
+                     const char *source_name, const char *name, uint32_t bit, struct series_group **out, char *why,
                      size_t why_size)
 {
     struct series_group *group, *last = NULL;
@@ -398,39 +405,32 @@ int series_group_new(struct series_registry *registry, _Atomic(struct series_gro
     for (group = atomic_load_explicit(list, memory_order_acquire); group;
          group = atomic_load_explicit(&group->sibling, memory_order_acquire)) {
         last = group;
-        if (strcmp(group->name, description->name) != 0)
+        if (strcmp(group->name, name) != 0)
             continue;
-        if (!atomic_load_explicit(&group->ended, memory_order_relaxed)) {
-            say(why, why_size, "group \"%s\" exists already", description->name);
-            return WEIR_EINVAL;
-        }
-        /* The same name begins again: series ended by group_end are gone or going, numbers go on. */
-        group->context = description->context;
-        group->interval_ns = description->interval_ns;
-        group->timeout_ns = description->timeout_ns;
-        atomic_store_explicit(&group->ended, false, memory_order_release);
+        /* The same name begins again, or goes over to another object: its numbers go on. */
         *out = group;
-        return WEIR_OK;
+        if (!(atomic_fetch_or_explicit(&group->holders, bit, memory_order_acq_rel) & bit))
+            return WEIR_OK;
+        say(why, why_size, "group \"%s\" exists already", name);
+        return WEIR_EINVAL;
     }
-    bytes = strlen(description->name) + 1;
+    bytes = strlen(name) + 1;
     group = calloc(1, sizeof(*group) + bytes);
     if (!group) {
-        say(why, why_size, "no memory for group \"%s\"", description->name);
+        say(why, why_size, "no memory for group \"%s\"", name);
         return WEIR_ENOMEM;
     }
-    group->name = memcpy(group + 1, description->name, bytes);
+    group->name = memcpy(group + 1, name, bytes);
     group->source = source;
     group->source_name = source_name;
-    group->context = description->context;
-    group->interval_ns = description->interval_ns;
-    group->timeout_ns = description->timeout_ns;
     group->last_extent = &group->extents;
+    atomic_store_explicit(&group->holders, bit, memory_order_relaxed);
 
     pthread_mutex_lock(&registry->lock);
     if (registry->ngroups == SERIES_GROUPS_MAX) {
         pthread_mutex_unlock(&registry->lock);
+        say(why, why_size, "group \"%s\": there are %u groups already", name, SERIES_GROUPS_MAX);
         free(group);
-        say(why, why_size, "group \"%s\": there are %u groups already", description->name, SERIES_GROUPS_MAX);
         return WEIR_ELIMIT;
     }
     group->id = ++registry->ngroups;
@@ -671,13 +671,16 @@ static uint32_t index_take(struct series_registry *registry, struct series_group
 
 /* Under the lock: the series of (family, set) in the group, found or made. */
 static int series_make_one(struct series_registry *registry, struct series_group *group, uint32_t family,
-                           struct series_labelset *set, uint64_t *room, uint32_t *handle, char *why, size_t why_size)
+                           struct series_labelset *set, uint64_t *room, bool draft, uint32_t *handle, char *why,
+                           size_t why_size)
 {
     uint32_t index = identity_find(registry, family, set), generation;
     struct series_cell *cell = &registry->cells[index];
 
     if (index && cell->group == group->id) {
         /* Released and made again before anyone was told: it lives on. */
+        if (draft)
+            cell->flags |= cell->flags & SERIES_DYING ? SERIES_CLAIMED | SERIES_FRESH : SERIES_CLAIMED;
         cell->flags &= (uint16_t)~SERIES_DYING;
         *handle = atomic_load_explicit(&cell->handle, memory_order_relaxed);
         return WEIR_OK;
@@ -692,8 +695,11 @@ static int series_make_one(struct series_registry *registry, struct series_group
         return WEIR_EINVAL;
     }
     if (!*room || registry->count >= registry->max_series) {
-        say(why, why_size, "series %s{...} is over the limit of %llu series (max_series)", registry->families[family]->name,
-            *room ? (unsigned long long)registry->max_series : (unsigned long long)registry->count);
+        if (*room)
+            say(why, why_size, "series %s{...} is over the limit of %u series in all (max_series)",
+                registry->families[family]->name, registry->max_series);
+        else
+            say(why, why_size, "series %s{...} is over the instance's limit (max_series)", registry->families[family]->name);
         return WEIR_ELIMIT;
     }
     if (table_reserve(registry, &registry->by_identity, identity_hash) < 0 || !(index = index_take(registry, group))) {
@@ -710,6 +716,8 @@ static int series_make_one(struct series_registry *registry, struct series_group
         atomic_store_explicit(&registry->starts[index], 0, memory_order_relaxed);
     cell->group = (uint16_t)group->id;
     cell->flags = registry->families[family]->kind == WEIR_COUNTER ? SERIES_IS_COUNTER : 0;
+    if (draft)
+        cell->flags |= SERIES_CLAIMED | SERIES_FRESH;
     atomic_store_explicit(&cell->mark[0], 0, memory_order_relaxed);
     atomic_store_explicit(&cell->mark[1], 0, memory_order_relaxed);
     /* The generation of a free cell waits in bits[0]. */
@@ -722,14 +730,14 @@ static int series_make_one(struct series_registry *registry, struct series_group
 }
 
 int series_make(struct series_registry *registry, struct series_group *group, const struct weir_label *labels,
-                size_t nlabels, const struct weir_label *extra, size_t nextra, const uint32_t *families,
-                size_t nfamilies, uint64_t room, uint32_t *handles, char *why, size_t why_size)
+                size_t nlabels, const uint32_t *families, size_t nfamilies, const struct series_request *request,
+                uint32_t *handles, char *why, size_t why_size)
 {
     struct weir_label merged[SERIES_LABELS_MAX];
     struct series_labelset *fresh, *set;
     size_t count;
-    uint64_t before = room;
-    int status = labels_merge(labels, nlabels, extra, nextra, merged, &count, why, why_size);
+    uint64_t room = request->room;
+    int status = labels_merge(labels, nlabels, request->extra, request->nextra, merged, &count, why, why_size);
 
     for (size_t i = 0; i < nfamilies; i++)
         handles[i] = WEIR_NO_SERIES;
@@ -755,7 +763,7 @@ int series_make(struct series_registry *registry, struct series_group *group, co
             say(why, why_size, "family %u does not exist", families[i]);
             one = WEIR_EINVAL;
         } else {
-            one = series_make_one(registry, group, families[i], set, &room, &handles[i], why, why_size);
+            one = series_make_one(registry, group, families[i], set, &room, request->draft, &handles[i], why, why_size);
         }
         if (one < 0 && status == WEIR_OK)
             status = one;
@@ -764,7 +772,7 @@ int series_make(struct series_registry *registry, struct series_group *group, co
 out:
     pthread_mutex_unlock(&registry->lock);
     free(fresh);
-    atomic_store_explicit(&group->series, atomic_load_explicit(&group->series, memory_order_relaxed) + (before - room),
+    atomic_store_explicit(&group->series, atomic_load_explicit(&group->series, memory_order_relaxed) + (request->room - room),
                           memory_order_relaxed);
     return status;
 }
@@ -789,7 +797,8 @@ static int dying_add(struct series_group *group, struct series_cell *cell, uint3
     return WEIR_OK;
 }
 
-int series_release(struct series_registry *registry, struct series_group *group, const uint32_t *handles, size_t count)
+int series_release(struct series_registry *registry, struct series_group *group, const uint32_t *handles, size_t count,
+                   bool draft)
 {
     int status = WEIR_OK;
 
@@ -800,8 +809,13 @@ int series_release(struct series_registry *registry, struct series_group *group,
 
         if (handles[i] == WEIR_NO_SERIES)
             continue;
-        if (atomic_load_explicit(&cell->handle, memory_order_acquire) == handles[i] && cell->group == group->id)
-            one = dying_add(group, cell, index);
+        if (atomic_load_explicit(&cell->handle, memory_order_acquire) == handles[i] && cell->group == group->id) {
+            if (draft)
+                one = WEIR_OK;
+            else
+                one = dying_add(group, cell, index);
+            cell->flags &= (uint16_t)~SERIES_CLAIMED;
+        }
         if (one < 0)
             status = one;
     }
@@ -855,6 +869,23 @@ int series_sweep(struct series_registry *registry, struct series_group *group, u
 int series_release_all(struct series_registry *registry, struct series_group *group)
 {
     return group_walk(registry, group, sweep_one, 0);
+}
+
+static int draft_end_one(struct series_group *group, struct series_cell *cell, uint32_t index, unsigned adopted)
+{
+    bool unwanted = adopted ? !(cell->flags & SERIES_CLAIMED) : (cell->flags & SERIES_FRESH) != 0;
+    int status;
+
+    cell->flags &= (uint16_t)~(SERIES_CLAIMED | SERIES_FRESH);
+    if (!unwanted || cell->flags & SERIES_BURIED)
+        return 0;
+    status = dying_add(group, cell, index);
+    return status < 0 ? status : 1;
+}
+
+int series_draft_end(struct series_registry *registry, struct series_group *group, bool adopted)
+{
+    return group_walk(registry, group, draft_end_one, adopted);
 }
 
 void series_bury(struct series_registry *registry, struct series_group *group, uint32_t index)

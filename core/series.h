@@ -34,7 +34,9 @@ enum series_cell_flag {
     SERIES_IS_COUNTER = 1, /* falls only by starting again */
     SERIES_HAS_START = 2,  /* has started again: its start time is in `starts` */
     SERIES_DYING = 4,      /* released */
-    SERIES_BURIED = 8      /* RELEASED is published: waits for its index to be free */
+    SERIES_BURIED = 8,     /* RELEASED is published: waits for its index to be free */
+    SERIES_CLAIMED = 16,   /* asked for by the draft of a reload */
+    SERIES_FRESH = 32      /* ... and by nobody else */
 };
 
 /* 32 bytes per series, the only memory that publishing touches. */
@@ -70,10 +72,8 @@ struct series_group {
     uint32_t id;
     uint32_t source;        /* id of the instance */
     const char *name, *source_name;
-    void *context;          /* the plugin's */
-    int64_t interval_ns, timeout_ns;
     _Atomic(struct series_group *) sibling; /* the instance's next group */
-    _Atomic bool ended;
+    _Atomic uint32_t holders; /* bits of the objects that have it (seat.h); 0: ended */
 
     /* The owner's. */
     uint32_t turn;          /* of the open or last pass; grows also when a pass is aborted */
@@ -109,25 +109,39 @@ struct series_registry;
 
 /* max_series of all instances together. */
 struct series_registry *series_registry_new(uint32_t max_series);
+/* Another limit; series over it stay. */
+void series_registry_limit(struct series_registry *registry, uint32_t max_series);
 void series_registry_free(struct series_registry *registry);
 void series_registry_stats(struct series_registry *registry, struct series_stats *stats);
 
 /* All of these return a status; `why` gets the reason of a refusal. */
 int series_family(struct series_registry *registry, const struct weir_family *family, uint32_t *id, char *why,
                   size_t why_size);
-/* Makes a group; `list` is the head of the instance's groups, appended to. */
+/* Finds or makes the group of this name for the object with this bit; `list` is the head of the instance's groups, appended to.
+ * WEIR_EINVAL if the object has it already. */
 int series_group_new(struct series_registry *registry, _Atomic(struct series_group *) *list, uint32_t source,
-                     const char *source_name, const struct weir_group *group, struct series_group **out, char *why,
+                     const char *source_name, const char *name, uint32_t bit, struct series_group **out, char *why,
                      size_t why_size);
 struct series_group *series_group_get(struct series_registry *registry, uint32_t id); /* any thread; NULL if none */
 
-/* Finds or makes series; `extra` are labels of the section, put on all.  room: how many more the instance may make.
- * WEIR_ELIMIT if some were refused (their handles are WEIR_NO_SERIES). */
+/* What series_make is given besides labels and families. */
+struct series_request {
+    const struct weir_label *extra; /* labels of the section, put on all */
+    size_t nextra;
+    uint64_t room; /* how many more the instance may make */
+    bool draft;    /* for the draft of a reload: series_draft_end decides what stays */
+};
+/* Finds or makes series.  WEIR_ELIMIT if some were refused (their handles are WEIR_NO_SERIES). */
 int series_make(struct series_registry *registry, struct series_group *group, const struct weir_label *labels,
-                size_t nlabels, const struct weir_label *extra, size_t nextra, const uint32_t *families,
-                size_t nfamilies, uint64_t room, uint32_t *handles, char *why, size_t why_size);
-/* Puts series on the group's dying list; WEIR_ESTALE for a handle that is not the group's (the others are released). */
-int series_release(struct series_registry *registry, struct series_group *group, const uint32_t *handles, size_t count);
+                size_t nlabels, const uint32_t *families, size_t nfamilies, const struct series_request *request,
+                uint32_t *handles, char *why, size_t why_size);
+/* Puts series on the group's dying list; WEIR_ESTALE for a handle that is not the group's (the others are released).  A draft
+ * only takes its claim back. */
+int series_release(struct series_registry *registry, struct series_group *group, const uint32_t *handles, size_t count,
+                   bool draft);
+/* Between passes: a draft has become the group's owner (what it did not claim is released) or was given up (what it alone
+ * claimed is released). */
+int series_draft_end(struct series_registry *registry, struct series_group *group, bool adopted);
 /* Releases what the last `passes` turns did not publish. */
 int series_sweep(struct series_registry *registry, struct series_group *group, unsigned passes);
 /* Releases everything in the group. */

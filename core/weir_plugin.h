@@ -56,6 +56,7 @@ enum weir_level { WEIR_ERROR = 3, WEIR_WARNING = 4, WEIR_NOTICE = 5, WEIR_INFO_L
 struct weir_self;    /* the host's handle of one instance */
 struct weir_binding; /* a configured use of another instance's service */
 struct weir_secret;  /* a password or token that nothing prints */
+struct weir_call;    /* one run of a command */
 
 /* ---- Options ---------------------------------------------------------------------------------------------------- */
 
@@ -217,7 +218,7 @@ struct weir_host {
     /* Records why the present callback fails, and returns `status`, so that `return host->fail(...)` is one statement.
      * The host logs it when the state of the instance or group changes, not each time.  [any] */
     int (*fail)(struct weir_self *self, int status, const char *format, ...) WEIR_PRINTF(3, 4);
-    /* Title of the instance, or the plugin's name for a plugin without titles.  Lives as long as the instance.  [any] */
+    /* Title of the instance, or the plugin's name for a plugin without titles.  Lives as long as the process.  [any] */
     const char *(*name)(struct weir_self *self);
 
     /* Time.  [any] */
@@ -263,9 +264,18 @@ struct weir_host {
     int (*current)(struct weir_self *self, int (*visit)(void *context, const struct weir_batch *batch), void *context);
 
     /* Services.  Between enter and leave the table may be called; the first argument of its functions is *provider.
-     * WEIR_EAGAIN while the provider is down or being replaced.  [any] */
+     * WEIR_EAGAIN while the provider is down; one that is just being replaced is waited for, a second at most.  [any] */
     int (*service_enter)(struct weir_self *self, struct weir_binding *binding, const void **table, void **provider);
     void (*service_leave)(struct weir_self *self, struct weir_binding *binding);
+
+    /* From start: a socket, not blocking, that listens on "host:port" (":port" on all addresses).  It is the host's and stays open
+     * while a reload replaces the object, so that no connection is refused; the same address gives the same socket. */
+    int (*listen)(struct weir_self *self, const char *address, int *fd);
+
+    /* Inside a command.  `out` 1 is its standard output, 2 its standard error.  WEIR_EINTR once nobody reads any more: end soon. */
+    int (*print)(struct weir_call *call, int out, const char *format, ...) WEIR_PRINTF(3, 4);
+    /* As wait_fd; WEIR_EINTR also when whoever runs the command has gone or pressed Ctrl-C. */
+    int (*call_wait)(struct weir_call *call, int fd, int events, int64_t deadline_ns);
 };
 
 /* ---- The plugin -------------------------------------------------------------------------------------------------- */
@@ -276,13 +286,26 @@ enum weir_role {
     WEIR_PROVIDER = 4 /* offers services */
 };
 enum weir_plugin_flag {
-    WEIR_SINGLE = 1 /* one instance without a title; otherwise every section needs a title */
+    WEIR_SINGLE = 1,   /* one instance without a title; otherwise every section needs a title */
+    WEIR_EXCLUSIVE = 2 /* start takes what a running collector may hold, such as a port: `weir once` leaves it out */
 };
 struct weir_service { /* what an instance offers to others between start and stop */
     const char *name; /* "pool" */
     uint32_t version;
     uint32_t reserved;
     const void *table; /* const struct of functions that take the provider's state first */
+};
+
+/* `weir PLUGIN COMMAND ARGUMENT...`, or `weir PLUGIN/TITLE COMMAND ...` where there are several instances. */
+enum weir_command_flag {
+    WEIR_OFFLINE = 1 /* runs in a process of its own, on a created but not started state, with the services it uses started;
+                        otherwise in the collector, on the caller's thread, concurrently, only between start and stop */
+};
+struct weir_command {
+    const char *name, *arguments, *summary; /* "queue", "[verify]", one line */
+    /* argv[0] is the command's name; argv[argc] is NULL.  The exit status, 0 to 125; below 0 a status, told as failure. */
+    int (*run)(void *state, struct weir_call *call, int argc, const char *const *argv);
+    uint32_t flags, reserved;
 };
 
 struct weir_plugin { /* static const in the plugin; append only */
@@ -299,9 +322,10 @@ struct weir_plugin { /* static const in the plugin; append only */
     int (*check)(struct weir_self *self, const void *config);
     /* Makes the state; takes nothing that another instance may hold (no port, no connection). */
     int (*create)(struct weir_self *self, const void *config, void **state);
-    /* Begins to work; services that the instance uses are up. */
+    /* Begins to work; services that the instance uses are up.  May come again after stop, when a reload failed. */
     int (*start)(void *state);
-    /* Takes a changed config of which only WEIR_RELOADABLE options differ, or says WEIR_RESTART. */
+    /* Takes a changed config of which only WEIR_RELOADABLE options differ, or says WEIR_RESTART.  After WEIR_OK the one before is
+     * gone; after a failure the instance goes on as it was. */
     int (*reconfigure)(void *state, const void *config);
     /* Source: reads one group and publishes it.  WEIR_OK commits; WEIR_KEEP leaves the old values; failure commits an
      * empty pass, so that everything of the group is stale.  May block until the deadline. */
@@ -313,8 +337,24 @@ struct weir_plugin { /* static const in the plugin; append only */
     /* Ends the work; nobody is inside its services any more. */
     int (*stop)(void *state);
     void (*destroy)(void *state);
-    /* Makes a blocked callback return soon.  Any thread; must not block.  wait_fd returns by itself. */
+    /* Makes a blocked callback return soon.  Any thread; must not block or call the host.  wait_fd returns by itself. */
     void (*interrupt)(void *state);
+    /* The provider of this binding was replaced while the instance ran: what was left with it (a route) is gone, leave it again. */
+    int (*provider_changed)(void *state, const struct weir_binding *binding);
+    const struct weir_command *commands; /* ends at name == NULL; or NULL */
+    uint32_t command_stride, reserved;   /* sizeof(struct weir_command) */
+};
+
+/* ---- Services that the host itself uses ------------------------------------------------------------------------------ */
+
+/* "prometheus.text": the current values that `self` can see, as text 0.0.4.  Needs no running instance: provider is NULL. */
+#define WEIR_TEXT_SERVICE "prometheus.text"
+#define WEIR_TEXT_VERSION 1u
+struct weir_text {
+    uint32_t size, version;
+    /* Calls write with one piece after the other, until it returns below 0, which is returned. */
+    int (*render)(void *provider, struct weir_self *self, int (*write)(void *context, const char *text, size_t length),
+                  void *context);
 };
 
 /* The only symbol a plugin exports.  `host` stays valid as long as the process. */

@@ -1,7 +1,6 @@
 /* strbuf.c - text that grows, under a ceiling. */
 #include "strbuf.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,22 +39,29 @@ void strbuf_add(struct strbuf *buffer, const char *bytes, size_t count)
     buffer->text[buffer->length] = '\0';
 }
 
-void strbuf_printf(struct strbuf *buffer, const char *format, ...)
+void strbuf_vprintf(struct strbuf *buffer, const char *format, va_list args)
 {
-    va_list args;
+    va_list again;
     int length;
 
-    va_start(args, format);
-    length = vsnprintf(NULL, 0, format, args);
-    va_end(args);
+    va_copy(again, args);
+    length = vsnprintf(NULL, 0, format, again);
+    va_end(again);
     if (length < 0 || !reserve(buffer, (size_t)length)) {
         buffer->failed = true;
         return;
     }
-    va_start(args, format);
     (void)vsnprintf(buffer->text + buffer->length, (size_t)length + 1, format, args);
-    va_end(args);
     buffer->length += (size_t)length;
+}
+
+void strbuf_printf(struct strbuf *buffer, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    strbuf_vprintf(buffer, format, args);
+    va_end(args);
 }
 
 void strbuf_clear(struct strbuf *buffer)

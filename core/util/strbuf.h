@@ -5,6 +5,7 @@
 #ifndef WEIR_STRBUF_H
 #define WEIR_STRBUF_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -16,6 +17,7 @@ struct strbuf {
 
 void strbuf_add(struct strbuf *buffer, const char *bytes, size_t count);
 void strbuf_printf(struct strbuf *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void strbuf_vprintf(struct strbuf *buffer, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 void strbuf_clear(struct strbuf *buffer); /* keeps the memory */
 void strbuf_free(struct strbuf *buffer);
 

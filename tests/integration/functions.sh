@@ -103,7 +103,7 @@ sql() { psql -XqtA -v ON_ERROR_STOP=1 "$@"; }
 start_weir() {
     weir_log=$scratch/weir.log
     : > "$weir_log"
-    "$weir" run -c "$1" --plugin-dir "$plugin_dir" >"$weir_log" 2>&1 &
+    "$weir" run -c "$1" --plugin-dir "$plugin_dir" --socket "$scratch/control" >"$weir_log" 2>&1 &
     weir_pid=$!
     wait_until "weir is running" grep -q 'runs [0-9]* instances' "$weir_log" || { cat "$weir_log"; return 1; }
     url=$(sed -n 's/.*listening on \(https*:[^ ]*\).*/\1/p' "$weir_log" | head -1)

@@ -15,14 +15,21 @@
 
 #define S CLOCK_SECOND_NS
 
+static int add(struct schedule *schedule, struct series_group *group, int64_t own_ns, int64_t interval_ns, int64_t now, int64_t wall)
+{
+    const struct weir_group description = {.size = sizeof(description), .name = "g", .interval_ns = own_ns};
+
+    return schedule_add(schedule, group, &description, interval_ns, 5 * S, now, wall);
+}
+
 START_TEST(first_turn_at_once_then_on_the_grid)
 {
-    struct series_group group = {.interval_ns = 0};
+    struct series_group group = {0};
     struct schedule schedule = {0};
     struct schedule_entry *entry;
     int64_t now = 1000 * S, wall = 7 * 15 * S + 4 * S; /* four seconds past the grid */
 
-    ck_assert_int_eq(schedule_add(&schedule, &group, 15 * S, 5 * S, now, wall), WEIR_OK);
+    ck_assert_int_eq(add(&schedule, &group, 0, 15 * S, now, wall), WEIR_OK);
     entry = schedule_due(&schedule, now);
     ck_assert_ptr_nonnull(entry);
     ck_assert_int_eq(entry->timeout_ns, 5 * S);
@@ -37,11 +44,11 @@ END_TEST
 
 START_TEST(missed_turns_are_counted_and_not_made_up)
 {
-    struct series_group group = {.interval_ns = 10 * S};
+    struct series_group group = {0};
     struct schedule schedule = {0};
     struct schedule_entry *entry;
 
-    schedule_add(&schedule, &group, 15 * S, 5 * S, 100 * S, 0);
+    add(&schedule, &group, 10 * S, 15 * S, 100 * S, 0);
     entry = schedule_due(&schedule, 100 * S);
     schedule_began(entry, 100 * S);
     schedule_ended(entry, 100 * S);
@@ -57,11 +64,11 @@ END_TEST
 
 START_TEST(groups_due_together_run_in_order_and_none_starves)
 {
-    struct series_group groups[3] = {{.interval_ns = S}, {.interval_ns = S}, {.interval_ns = S}};
+    struct series_group groups[3] = {0};
     struct schedule schedule = {0};
 
     for (unsigned i = 0; i < 3; i++)
-        schedule_add(&schedule, &groups[i], S, S, 100 * S, 0);
+        add(&schedule, &groups[i], S, S, 100 * S, 0);
     for (unsigned i = 0; i < 3; i++) {
         struct schedule_entry *entry = schedule_due(&schedule, 100 * S + i * 2 * S);
 
@@ -70,6 +77,27 @@ START_TEST(groups_due_together_run_in_order_and_none_starves)
     }
     schedule_remove(&schedule, &groups[0]);
     ck_assert_uint_eq(schedule.count, 2);
+    schedule_free(&schedule);
+}
+END_TEST
+
+START_TEST(another_interval_lies_on_its_own_grid)
+{
+    struct series_group groups[2] = {0};
+    struct schedule schedule = {0};
+
+    add(&schedule, &groups[0], 0, 60 * S, 100 * S, 0);
+    add(&schedule, &groups[1], 60 * S, 60 * S, 100 * S, 0);
+    ck_assert_ptr_eq(schedule_new(&schedule), &schedule.entries[0]);
+    for (unsigned i = 0; i < 2; i++) {
+        schedule_began(&schedule.entries[i], 100 * S);
+        schedule_ended(&schedule.entries[i], 100 * S);
+    }
+    ck_assert_ptr_null(schedule_new(&schedule));
+    schedule_retime(&schedule, 15 * S, 2 * S, 110 * S, 7 * 15 * S + 4 * S);
+    ck_assert_int_eq(schedule.entries[0].due_ns, 121 * S); /* four seconds past the grid now, eleven to the next turn */
+    ck_assert_int_eq(schedule.entries[0].timeout_ns, 2 * S);
+    ck_assert_int_eq(schedule.entries[1].due_ns, 160 * S); /* it has an interval of its own */
     schedule_free(&schedule);
 }
 END_TEST
@@ -88,16 +116,97 @@ START_TEST(closing_a_service_waits_for_those_inside)
     pthread_t thread;
 
     service_port_init(&port, "s", 1);
-    ck_assert_int_eq(service_enter(&port, &table, &provider), WEIR_EAGAIN);
+    ck_assert_int_eq(service_enter(&port, 0, &table, &provider), WEIR_EAGAIN);
     service_open(&port, "table", (void *)"state");
-    ck_assert_int_eq(service_enter(&port, &table, &provider), WEIR_OK);
+    ck_assert_int_eq(service_enter(&port, 0, &table, &provider), WEIR_OK);
     ck_assert_str_eq(table, "table");
-    ck_assert_int_eq(service_close(&port, clock_now_ns() + S / 100), WEIR_ETIMEOUT);
-    ck_assert_int_eq(service_enter(&port, &table, &provider), WEIR_EAGAIN);
+    ck_assert_int_eq(service_close(&port, false, clock_now_ns() + S / 100), WEIR_ETIMEOUT);
+    ck_assert_int_eq(service_enter(&port, clock_now_ns() + 60 * S, &table, &provider), WEIR_EAGAIN);
     pthread_create(&thread, NULL, leave_later, &port);
-    ck_assert_int_eq(service_close(&port, clock_now_ns() + 60 * S), WEIR_OK);
+    ck_assert_int_eq(service_close(&port, false, clock_now_ns() + 60 * S), WEIR_OK);
     pthread_join(thread, NULL);
     service_port_destroy(&port);
+}
+END_TEST
+
+static void *open_later(void *port)
+{
+    usleep(20000);
+    service_open(port, "other", NULL);
+    return NULL;
+}
+static void *shut_later(void *port)
+{
+    usleep(20000);
+    service_shut(port);
+    return NULL;
+}
+START_TEST(a_successor_is_waited_for)
+{
+    struct service_port port;
+    const void *table;
+    void *provider;
+    pthread_t thread;
+
+    service_port_init(&port, "s", 1);
+    service_open(&port, "table", NULL);
+    ck_assert_int_eq(service_close(&port, true, clock_now_ns()), WEIR_OK);
+    ck_assert_int_eq(service_enter(&port, clock_now_ns() + S / 100, &table, &provider), WEIR_EAGAIN);
+    pthread_create(&thread, NULL, open_later, &port);
+    ck_assert_int_eq(service_enter(&port, clock_now_ns() + 60 * S, &table, &provider), WEIR_OK);
+    ck_assert_str_eq(table, "other");
+    service_leave(&port);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(service_close(&port, true, clock_now_ns()), WEIR_OK);
+    pthread_create(&thread, NULL, shut_later, &port);
+    ck_assert_int_eq(service_enter(&port, clock_now_ns() + 60 * S, &table, &provider), WEIR_EAGAIN);
+    pthread_join(thread, NULL);
+    service_port_destroy(&port);
+}
+END_TEST
+
+/* Providers come and go while many are inside: nobody is ever inside a closed one. */
+struct crowd {
+    struct service_port port;
+    _Atomic int alive; /* what the table points at; 0 while nobody may be inside */
+    _Atomic bool ends;
+    _Atomic unsigned entered;
+};
+static void *come_and_go(void *context)
+{
+    struct crowd *crowd = context;
+    const void *table;
+    void *provider;
+
+    while (!atomic_load(&crowd->ends)) {
+        if (service_enter(&crowd->port, clock_now_ns() + S, &table, &provider) < 0)
+            continue;
+        if (!atomic_load((const _Atomic int *)table))
+            abort();
+        atomic_fetch_add(&crowd->entered, 1);
+        service_leave(&crowd->port);
+    }
+    return NULL;
+}
+START_TEST(nobody_is_inside_a_closed_service)
+{
+    static struct crowd crowd;
+    pthread_t threads[4];
+
+    service_port_init(&crowd.port, "s", 1);
+    for (unsigned i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, come_and_go, &crowd);
+    for (unsigned i = 0; i < 2000 || atomic_load(&crowd.entered) < 100; i++) {
+        atomic_store(&crowd.alive, 1);
+        service_open(&crowd.port, (const void *)&crowd.alive, NULL);
+        ck_assert_int_eq(service_close(&crowd.port, i % 2, clock_now_ns() + 60 * S), WEIR_OK);
+        atomic_store(&crowd.alive, 0);
+    }
+    atomic_store(&crowd.ends, true);
+    service_shut(&crowd.port);
+    for (unsigned i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    service_port_destroy(&crowd.port);
 }
 END_TEST
 
@@ -173,7 +282,10 @@ int main(void)
     tcase_add_test(all, first_turn_at_once_then_on_the_grid);
     tcase_add_test(all, missed_turns_are_counted_and_not_made_up);
     tcase_add_test(all, groups_due_together_run_in_order_and_none_starves);
+    tcase_add_test(all, another_interval_lies_on_its_own_grid);
     tcase_add_test(all, closing_a_service_waits_for_those_inside);
+    tcase_add_test(all, a_successor_is_waited_for);
+    tcase_add_test(all, nobody_is_inside_a_closed_service);
     tcase_add_test(all, secrets);
     tcase_add_test(all, process_figures_are_plausible);
     tcase_add_test(all, arena_and_strbuf_keep_their_ceilings);

@@ -243,6 +243,42 @@ START_TEST(a_lane_grows_in_mid_pass_up_to_its_ceiling)
 }
 END_TEST
 
+START_TEST(what_was_not_dealt_with_is_given_again_across_a_shrinking_lane)
+{
+    struct ring_lane lane;
+    struct ring_cursor cursor = {0};
+    struct weir_sample got[512];
+    uint64_t lost, next = 0;
+
+    ck_assert_int_eq(ring_lane_init(&lane, 1024, 8192), WEIR_OK);
+    ring_cursor_attach(&cursor, &lane, NULL);
+    put_pass(&lane, 0, 3000);
+    ring_lane_commit(&lane);
+    ring_lane_shrink(&lane, 1024);
+    ck_assert_uint_eq(atomic_load(&lane.capacity), 1024);
+    put_pass(&lane, 3000, 300);
+    ring_lane_commit(&lane);
+    while (next < 3300) {
+        size_t n = ring_read(&cursor, got, 512, &lost), again;
+
+        ck_assert_uint_eq(lost, 0);
+        ck_assert_uint_gt(n, 0);
+        ring_again(&cursor);
+        again = ring_read(&cursor, got, 512, &lost);
+        ck_assert_uint_eq(again, n);
+        for (size_t i = 0; i < n; i++, next++)
+            ck_assert_uint_eq(got[i].bits, next);
+        ring_advance(&cursor);
+        assert_ledger(&cursor);
+    }
+    ck_assert_uint_eq(ring_read(&cursor, got, 512, &lost), 0);
+    ring_lane_limit(&lane, 1024);
+    ck_assert_int_eq(ring_lane_reserve(&lane, 600), WEIR_ELIMIT);
+    ring_cursor_detach(&cursor);
+    ring_lane_destroy(&lane);
+}
+END_TEST
+
 /* ---- Racing ----------------------------------------------------------------------------------------------------- */
 
 struct reader {
@@ -462,6 +498,7 @@ int main(void)
     tcase_add_test(plain, a_lapped_reader_is_told_exactly_what_it_lost);
     tcase_add_test(plain, a_lane_that_was_read_begins_again_at_its_first_slot);
     tcase_add_test(plain, a_lane_grows_in_mid_pass_up_to_its_ceiling);
+    tcase_add_test(plain, what_was_not_dealt_with_is_given_again_across_a_shrinking_lane);
     tcase_set_timeout(racing, 300);
     tcase_add_test(racing, racing_sinks_on_tiny_lanes);
     tcase_add_test(racing, racing_sinks_on_growing_lanes);

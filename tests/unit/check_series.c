@@ -39,10 +39,9 @@ static void teardown(void)
 
 static struct series_group *group_make(const char *name)
 {
-    const struct weir_group description = {.size = sizeof(description), .name = name};
     struct series_group *group;
 
-    ck_assert_int_eq(series_group_new(registry, &groups, 1, "test", &description, &group, why, sizeof(why)), WEIR_OK);
+    ck_assert_int_eq(series_group_new(registry, &groups, 1, "test", name, 1, &group, why, sizeof(why)), WEIR_OK);
     return group;
 }
 static uint32_t family_make(const char *name, uint32_t kind)
@@ -53,12 +52,19 @@ static uint32_t family_make(const char *name, uint32_t kind)
     ck_assert_int_eq(series_family(registry, &family, &id, why, sizeof(why)), WEIR_OK);
     return id;
 }
+static int make(struct series_group *group, const struct weir_label *labels, size_t nlabels, const uint32_t *families,
+                size_t nfamilies, uint64_t room, uint32_t *handles)
+{
+    const struct series_request request = {.room = room};
+
+    return series_make(registry, group, labels, nlabels, families, nfamilies, &request, handles, why, sizeof(why));
+}
 static uint32_t series_of(struct series_group *group, uint32_t family, const char *value)
 {
     const struct weir_label label = {"l", value};
     uint32_t handle;
 
-    ck_assert_int_eq(series_make(registry, group, &label, 1, NULL, 0, &family, 1, UINT64_MAX, &handle, why, sizeof(why)), WEIR_OK);
+    ck_assert_int_eq(make(group, &label, 1, &family, 1, UINT64_MAX, &handle), WEIR_OK);
     return handle;
 }
 static int publish(uint32_t handle, uint64_t value)
@@ -127,24 +133,25 @@ START_TEST(label_sets_are_sorted_shared_and_cleaned)
     const uint32_t families[] = {family_make("a", WEIR_GAUGE), family_make("b", WEIR_GAUGE)};
     const struct weir_label ab[] = {{"a", "1"}, {"b", "2"}}, ba[] = {{"b", "2"}, {"a", "1"}, {"empty", ""}};
     const struct weir_label bad[] = {{"x", "ok \xff\xc3\xa9 \xed\xa0\x80"}};
+    const struct series_request section = {.extra = (struct weir_label[]){{"b", "section"}, {"c", "3"}}, .nextra = 2, .room = 100};
     struct weir_series_info info = {.size = sizeof(info)}, other = {.size = sizeof(other)};
     uint32_t first[2], second[2], third;
 
-    ck_assert_int_eq(series_make(registry, group, ab, 2, NULL, 0, families, 2, 100, first, why, sizeof(why)), WEIR_OK);
-    ck_assert_int_eq(series_make(registry, group, ba, 3, NULL, 0, families, 2, 100, second, why, sizeof(why)), WEIR_OK);
+    ck_assert_int_eq(make(group, ab, 2, families, 2, 100, first), WEIR_OK);
+    ck_assert_int_eq(make(group, ba, 3, families, 2, 100, second), WEIR_OK);
     ck_assert_mem_eq(first, second, sizeof(first));
     ck_assert_int_eq(series_info(registry, first[0], &info), WEIR_OK);
     ck_assert_int_eq(series_info(registry, first[1], &other), WEIR_OK);
     ck_assert_uint_eq(info.labelset, other.labelset);
     ck_assert_uint_eq(info.nlabels, 2);
     ck_assert_str_eq(info.labels[0].name, "a");
-    ck_assert_int_eq(series_make(registry, group, bad, 1, NULL, 0, families, 1, 100, &third, why, sizeof(why)), WEIR_OK);
+    ck_assert_int_eq(make(group, bad, 1, families, 1, 100, &third), WEIR_OK);
     ck_assert_int_eq(series_info(registry, third, &info), WEIR_OK);
     ck_assert_str_eq(info.labels[0].value, "ok \\xFF\xc3\xa9 \\xED\\xA0\\x80");
-    ck_assert_int_eq(series_make(registry, group, (struct weir_label[]){{"a", "1"}, {"a", "2"}}, 2, NULL, 0, families, 1, 100, &third, why, sizeof(why)), WEIR_EINVAL);
-    ck_assert_int_eq(series_make(registry, group, (struct weir_label[]){{"__a", "1"}}, 1, NULL, 0, families, 1, 100, &third, why, sizeof(why)), WEIR_EINVAL);
+    ck_assert_int_eq(make(group, (struct weir_label[]){{"a", "1"}, {"a", "2"}}, 2, families, 1, 100, &third), WEIR_EINVAL);
+    ck_assert_int_eq(make(group, (struct weir_label[]){{"__a", "1"}}, 1, families, 1, 100, &third), WEIR_EINVAL);
     /* A section's label is put on; the series' own wins. */
-    ck_assert_int_eq(series_make(registry, group, ab, 2, (struct weir_label[]){{"b", "section"}, {"c", "3"}}, 2, families, 1, 100, &third, why, sizeof(why)), WEIR_OK);
+    ck_assert_int_eq(series_make(registry, group, ab, 2, families, 1, &section, &third, why, sizeof(why)), WEIR_OK);
     ck_assert_int_eq(series_info(registry, third, &info), WEIR_OK);
     ck_assert_uint_eq(info.nlabels, 3);
     ck_assert_str_eq(info.labels[1].value, "2");
@@ -157,10 +164,10 @@ START_TEST(limits_and_foreign_series_are_refused)
     uint32_t family = family_make("f", WEIR_GAUGE), handle;
     const struct weir_label label = {"l", "1"};
 
-    ck_assert_int_eq(series_make(registry, group, &label, 1, NULL, 0, &family, 1, 0, &handle, why, sizeof(why)), WEIR_ELIMIT);
+    ck_assert_int_eq(make(group, &label, 1, &family, 1, 0, &handle), WEIR_ELIMIT);
     ck_assert_uint_eq(handle, WEIR_NO_SERIES);
-    ck_assert_int_eq(series_make(registry, group, &label, 1, NULL, 0, &family, 1, 1, &handle, why, sizeof(why)), WEIR_OK);
-    ck_assert_int_eq(series_make(registry, other, &label, 1, NULL, 0, &family, 1, 9, &handle, why, sizeof(why)), WEIR_EINVAL);
+    ck_assert_int_eq(make(group, &label, 1, &family, 1, 1, &handle), WEIR_OK);
+    ck_assert_int_eq(make(other, &label, 1, &family, 1, 9, &handle), WEIR_EINVAL);
     ck_assert_ptr_nonnull(strstr(why, "exists already in instance \"test\""));
 }
 END_TEST
@@ -267,14 +274,14 @@ START_TEST(an_index_is_reused_only_when_every_sink_knows)
     pass_begin(&pass, group, 1000);
     publish(a, 1);
     pass_commit(&pass, WEIR_PASS_OK);
-    ck_assert_int_eq(series_release(registry, group, &a, 1), WEIR_OK);
+    ck_assert_int_eq(series_release(registry, group, &a, 1, false), WEIR_OK);
     /* Made again before anyone was told: the same. */
     ck_assert_uint_eq(series_of(group, family, "a"), a);
-    ck_assert_int_eq(series_release(registry, group, &a, 1), WEIR_OK);
+    ck_assert_int_eq(series_release(registry, group, &a, 1, false), WEIR_OK);
     pass_begin(&pass, group, 2000);
     ck_assert_int_eq(publish(a, 2), WEIR_ESTALE);
     pass_commit(&pass, WEIR_PASS_OK);
-    ck_assert_int_eq(series_release(registry, group, &a, 1), WEIR_ESTALE);
+    ck_assert_int_eq(series_release(registry, group, &a, 1, false), WEIR_ESTALE);
     /* Nobody has read it: the handle still means what it meant, and a new series gets another index. */
     ck_assert_int_eq(series_info(registry, a, &info), WEIR_OK);
     again = series_of(group, family, "a");
@@ -319,6 +326,56 @@ START_TEST(sweep_and_end_of_a_group)
     ck_assert_uint_eq(told.released, 1);
     pass_reuse(&pass);
     ck_assert_uint_eq(atomic_load(&group->series), 0);
+    ring_cursor_detach(&cursor);
+}
+END_TEST
+
+static uint32_t draft_of(struct series_group *group, uint32_t family, const char *value)
+{
+    const struct series_request request = {.room = 100, .draft = true};
+    const struct weir_label label = {"l", value};
+    uint32_t handle;
+
+    ck_assert_int_eq(series_make(registry, group, &label, 1, &family, 1, &request, &handle, why, sizeof(why)), WEIR_OK);
+    return handle;
+}
+
+/* The object of a group is replaced: kept, made and left series, once given up and once adopted. */
+START_TEST(a_draft_leaves_no_trace_or_takes_all)
+{
+    struct series_group *group = group_make("g"), *again;
+    uint32_t family = family_make("f", WEIR_GAUGE), kept = series_of(group, family, "kept"), left = series_of(group, family, "left");
+    struct ring_cursor cursor = {0};
+    struct told told;
+
+    ring_cursor_attach(&cursor, &pass.lane, NULL);
+    pass_begin(&pass, group, 1);
+    publish(kept, 1);
+    publish(left, 1);
+    pass_commit(&pass, WEIR_PASS_OK);
+    (void)tell(&cursor);
+    for (unsigned adopted = 0; adopted < 2; adopted++) {
+        uint32_t fresh;
+
+        ck_assert_int_eq(series_group_new(registry, &groups, 1, "test", "g", 2, &again, why, sizeof(why)), WEIR_OK);
+        ck_assert_ptr_eq(again, group);
+        ck_assert_int_eq(series_group_new(registry, &groups, 1, "test", "g", 2, &again, why, sizeof(why)), WEIR_EINVAL);
+        ck_assert_uint_eq(draft_of(group, family, "kept"), kept);
+        fresh = draft_of(group, family, "fresh");
+        ck_assert_int_eq(series_draft_end(registry, group, adopted), 1);
+        atomic_fetch_and(&group->holders, adopted ? 2 : 1);
+        pass_begin(&pass, group, 2 + (int64_t)adopted);
+        ck_assert_int_eq(publish(kept, 2), WEIR_OK);
+        ck_assert_int_eq(publish(fresh, 2), adopted ? WEIR_OK : WEIR_ESTALE);
+        ck_assert_int_eq(publish(left, 2), adopted ? WEIR_ESTALE : WEIR_OK);
+        pass_commit(&pass, WEIR_PASS_OK);
+        told = tell(&cursor);
+        ck_assert_uint_eq(told.values, 2);
+        ck_assert_uint_eq(told.stale, adopted);
+        ck_assert_uint_eq(told.released, 1);
+    }
+    pass_reuse(&pass);
+    ck_assert_uint_eq(atomic_load(&group->series), 2);
     ring_cursor_detach(&cursor);
 }
 END_TEST
@@ -472,7 +529,7 @@ START_TEST(churn)
             ck_assert_int_eq(series_info(registry, handles[i], &info), WEIR_OK);
             ck_assert_str_eq(info.labels[0].value, name);
         }
-        ck_assert_int_eq(series_release(registry, group, handles, CHURN_SERIES), WEIR_OK);
+        ck_assert_int_eq(series_release(registry, group, handles, CHURN_SERIES, false), WEIR_OK);
         pass_begin(&pass, group, round * 2 + 2);
         pass_commit(&pass, WEIR_PASS_OK);
         for (size_t n; (n = ring_read(&cursor, samples, 65536, &lost)) || lost;)
@@ -515,6 +572,7 @@ int main(void)
     tcase_add_test(plain, a_counter_that_falls_has_started_again);
     tcase_add_test(plain, an_index_is_reused_only_when_every_sink_knows);
     tcase_add_test(plain, sweep_and_end_of_a_group);
+    tcase_add_test(plain, a_draft_leaves_no_trace_or_takes_all);
     tcase_add_test(plain, a_pass_that_does_not_fit_fails_and_recovers);
     tcase_add_test(plain, snapshots_show_the_last_committed_pass);
     tcase_set_timeout(racing, 600);

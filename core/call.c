@@ -1,0 +1,100 @@
+/* call.c - one run of a command; call.h says where its output goes. */
+#include "call.h"
+
+#include "util/clock.h"
+#include "util/strbuf.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SEND_NS (10 * CLOCK_SECOND_NS)
+#define TEXT_MAX (1024u * 1024u) /* bytes of one print */
+
+static bool send_all(int fd, const char *bytes, size_t length, int64_t deadline_ns)
+{
+    while (length) {
+        ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+        struct pollfd ready = {.fd = fd, .events = POLLOUT};
+        int64_t left_ns = deadline_ns - clock_now_ns();
+
+        if (sent > 0) {
+            bytes += sent;
+            length -= (size_t)sent;
+        } else if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+            return false;
+        } else if (left_ns <= 0 || (poll(&ready, 1, (int)(left_ns / 1000000) + 1) < 0 && errno != EINTR)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int call_send(struct weir_call *call, enum call_frame kind, const void *bytes, size_t length)
+{
+    const struct call_head head = {.kind = (uint8_t)kind, .length = (uint32_t)length};
+    int64_t deadline_ns = clock_now_ns() + SEND_NS;
+
+    call->gone = call->gone || !send_all(call->fd, (const char *)&head, sizeof(head), deadline_ns) ||
+                 !send_all(call->fd, bytes, length, deadline_ns);
+    return call->gone ? WEIR_EINTR : WEIR_OK;
+}
+
+int call_vprint(struct weir_call *call, int out, const char *format, va_list args)
+{
+    struct strbuf text = {.ceiling = TEXT_MAX};
+    int status = WEIR_OK;
+
+    if (call->gone)
+        return WEIR_EINTR;
+    if (call->fd < 0) {
+        if (vfprintf(out == CALL_ERR ? stderr : stdout, format, args) < 0 || (out != CALL_ERR && fflush(stdout) != 0))
+            call->gone = true;
+        return call->gone ? WEIR_EINTR : WEIR_OK;
+    }
+    strbuf_vprintf(&text, format, args);
+    if (text.failed)
+        status = WEIR_ENOMEM;
+    else if (text.length)
+        status = call_send(call, out == CALL_ERR ? CALL_ERR : CALL_OUT, text.text, text.length);
+    strbuf_free(&text);
+    return status;
+}
+
+int call_print(struct weir_call *call, int out, const char *format, ...)
+{
+    va_list args;
+    int status;
+
+    va_start(args, format);
+    status = call_vprint(call, out, format, args);
+    va_end(args);
+    return status;
+}
+
+int call_wait(struct weir_call *call, int fd, int events, int64_t deadline_ns)
+{
+    /* A client sends nothing after its request: that its end can be read means it has closed it. */
+    struct pollfd fds[2] = {{.fd = call->gone_fd, .events = POLLIN}, {.fd = fd, .events = (short)events}};
+
+    for (;;) {
+        int64_t left_ns = deadline_ns - clock_now_ns();
+        const struct timespec left = {.tv_sec = left_ns > 0 ? left_ns / CLOCK_SECOND_NS : 0,
+                                      .tv_nsec = left_ns > 0 ? left_ns % CLOCK_SECOND_NS : 0};
+        int ready = call->gone ? 0 : ppoll(fds, fd < 0 ? 1 : 2, &left, NULL);
+
+        if (ready < 0 && errno != EINTR)
+            return WEIR_EFAIL;
+        call->gone = call->gone || (ready > 0 && fds[0].revents);
+        if (call->gone)
+            return WEIR_EINTR;
+        if (ready > 0)
+            return fds[1].revents;
+        if (left_ns <= 0)
+            return WEIR_ETIMEOUT;
+    }
+}

@@ -1,0 +1,151 @@
+/* instances.c - all instances: supervising and stopping them. */
+#include "instances.h"
+
+#include "log.h"
+#include "selfstat.h"
+#include "util/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SUPERVISE_NS (CLOCK_SECOND_NS / 5)
+
+struct generation *generation_new(struct config *config)
+{
+    struct generation *generation = calloc(1, sizeof(*generation));
+
+    if (!generation) {
+        config_free(config);
+        return NULL;
+    }
+    generation->config = config;
+    generation->self_section = selfstat_section(config);
+    generation->users = 1;
+    return generation;
+}
+
+void generation_leave(struct generation *generation)
+{
+    if (!generation || --generation->users)
+        return;
+    config_free(generation->config);
+    free(generation);
+}
+
+const char *instances_words(const struct config_section *section, char *buffer, size_t size)
+{
+    if (section->plugin->flags & WEIR_SINGLE)
+        snprintf(buffer, size, "%s", section->plugin_name);
+    else
+        snprintf(buffer, size, "%s \"%s\"", section->plugin_name, section->title);
+    return buffer;
+}
+
+struct instances *instances_new(void)
+{
+    struct instances *all = calloc(1, sizeof(*all));
+
+    if (!all)
+        return NULL;
+    pthread_mutex_init(&all->lock, NULL);
+    all->seats.registry = series_registry_new(UINT32_MAX);
+    if (all->seats.registry)
+        return all;
+    instances_free(all);
+    return NULL;
+}
+
+void instances_free(struct instances *all)
+{
+    if (!all)
+        return;
+    for (size_t i = 0; i < all->count; i++) {
+        generation_leave(all->objects[i]->generation);
+        instance_free(all->objects[i]);
+    }
+    free(all->objects);
+    generation_leave(all->generation);
+    seats_free(&all->seats);
+    series_registry_free(all->seats.registry);
+    pthread_mutex_destroy(&all->lock);
+    free(all);
+}
+
+struct weir_self *instances_find(const struct instances *all, const struct seat *seat)
+{
+    for (size_t i = 0; i < all->count; i++)
+        if (all->objects[i]->seat == seat)
+            return all->objects[i];
+    return NULL;
+}
+
+int64_t instances_supervise(struct instances *all)
+{
+    int64_t now_ns = clock_now_ns(), next_ns = now_ns + SUPERVISE_NS;
+
+    for (size_t i = 0; i < all->count; i++)
+        if (all->objects[i]->has_thread)
+            instance_supervise(all->objects[i], now_ns, &next_ns);
+    for (struct seat *seat = atomic_load_explicit(&all->seats.first, memory_order_acquire); seat;
+         seat = atomic_load_explicit(&seat->next, memory_order_acquire))
+        if (!atomic_load_explicit(&seat->holder, memory_order_relaxed) && !seat->drafted && !instances_find(all, seat))
+            seat_settle(seat);
+    return next_ns;
+}
+
+uint64_t instances_abandoned(const struct instances *all)
+{
+    uint64_t count = 0;
+
+    for (const struct seat *seat = atomic_load_explicit(&all->seats.first, memory_order_acquire); seat;
+         seat = atomic_load_explicit(&seat->next, memory_order_acquire))
+        count += atomic_load_explicit(&seat->abandoned, memory_order_relaxed);
+    return count;
+}
+
+/* Waits for the present task, half of the time that is left: one that hangs must not cost the others theirs. */
+static bool await_half(struct weir_self *self, int64_t deadline_ns)
+{
+    int64_t left_ns = deadline_ns - clock_now_ns();
+
+    if (instance_await(self, left_ns / 4, left_ns / 4) != WEIR_ETIMEOUT)
+        return true;
+    instance_abandon(self);
+    return false;
+}
+
+bool instances_stop(struct instances *all, int64_t deadline_ns)
+{
+    bool clean = instances_abandoned(all) == 0;
+
+    for (size_t i = 0; i < all->count; i++)
+        if (all->objects[i]->started)
+            instance_give(all->objects[i], INSTANCE_DRAIN);
+    for (size_t i = 0; i < all->count; i++)
+        if (all->objects[i]->has_thread)
+            instance_interrupt_collect(all->objects[i]);
+    for (size_t i = 0; i < all->count; i++)
+        if (all->objects[i]->started)
+            clean &= await_half(all->objects[i], deadline_ns);
+    for (enum instance_task task = INSTANCE_STOP; task <= INSTANCE_DESTROY; task++) {
+        for (size_t i = all->count; i-- > 0;) {
+            struct weir_self *self = all->objects[i];
+
+            if (!self->has_thread || (task == INSTANCE_STOP && !self->started))
+                continue;
+            /* Users have stopped; who is inside all the same is a command or a request. */
+            if (task == INSTANCE_STOP &&
+                seat_close(self->seat, false, clock_now_ns() + (deadline_ns - clock_now_ns()) / 4) < 0) {
+                log_line(self->seat->name, WEIR_ERROR, "is still in use and cannot be stopped");
+                self->has_thread = clean = false;
+                continue;
+            }
+            instance_give(self, task);
+            clean &= await_half(self, deadline_ns);
+        }
+    }
+    for (size_t i = 0; i < all->count; i++)
+        if (all->objects[i]->has_thread)
+            instance_join(all->objects[i]);
+    return clean;
+}
