@@ -44,6 +44,11 @@ void feeds_close(struct feeds *feeds)
     feeds->last = NULL;
 }
 
+bool feed_is_over(const struct feed *feed)
+{
+    return atomic_load_explicit(&feed->source->vacant, memory_order_relaxed) && ring_pending(&feed->cursor) == 0;
+}
+
 void feeds_again(struct feeds *feeds)
 {
     for (struct feed *feed = atomic_load_explicit(&feeds->first, memory_order_acquire); feed;

@@ -21,6 +21,7 @@ struct feed_source {
     const char *name;
     struct ring_lane *lane;
     _Atomic(struct series_group *) *groups;
+    _Atomic bool vacant; /* nobody publishes there */
 };
 /* All sources, in the order in which they came; only ever added to. */
 struct feed_sources {
@@ -50,6 +51,9 @@ void feeds_close(struct feeds *feeds);
 /* At most one batch of each lane, by way of `samples` (FEED_BATCH of them); true if there was any. */
 bool feeds_run(struct feeds *feeds, struct series_registry *registry, struct weir_sample *samples, feed_consume *consume,
                void *context);
+
+/* True if there is nothing to tell of it: nobody publishes, and all was read. */
+bool feed_is_over(const struct feed *feed);
 
 /* After a consume that was given up: what it was given is given again. */
 void feeds_again(struct feeds *feeds);

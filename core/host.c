@@ -104,7 +104,7 @@ static int group_make(struct weir_self *self, const struct weir_group *group, ui
     if (status < 0)
         return host_fail(self, status, "%s", why);
     *id = made->id;
-    return schedule_add(&self->schedule, made, group, self->section->interval_ns, self->section->timeout_ns, clock_now_ns(),
+    return schedule_add(&self->schedule, made, group, self->section.interval_ns, self->section.timeout_ns, clock_now_ns(),
                         clock_wall_ns());
 }
 
@@ -170,7 +170,7 @@ static uint64_t series_count(const struct weir_self *self)
 static int series_get(struct weir_self *self, struct series_group *group, const struct weir_label *labels, size_t nlabels,
                       const uint32_t *families, size_t nfamilies, uint32_t *handles)
 {
-    const struct config_section *section = self->section;
+    const struct config_section *section = &self->section;
     uint64_t count = series_count(self);
     const struct series_request request = {.extra = section->labels, .nextra = section->nlabels, .draft = is_draft(self),
                                            .room = section->max_series > count ? section->max_series - count : 0};

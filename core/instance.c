@@ -244,7 +244,7 @@ static bool consume_batch(void *context, const struct weir_batch *batch)
     int64_t now_ns = clock_now_ns();
     int status;
 
-    call_begin(self, "consume", NULL, now_ns, now_ns + self->section->timeout_ns);
+    call_begin(self, "consume", NULL, now_ns, now_ns + self->section.timeout_ns);
     status = self->plugin->consume(self->state, batch);
     if (!call_end(self))
         return false;
@@ -271,7 +271,7 @@ static bool flush(struct weir_self *self)
     int64_t now_ns = clock_now_ns();
     int status;
 
-    self->flush_due_ns = now_ns + self->section->interval_ns;
+    self->flush_due_ns = now_ns + self->section.interval_ns;
     if (!self->plugin->flush)
         return true;
     call_begin(self, "flush", NULL, now_ns, now_ns + FLUSH_NS);
@@ -369,7 +369,7 @@ static int create(struct weir_self *self)
     int status;
 
     call_begin(self, "create", NULL, now_ns, now_ns + INSTANCE_START_NS);
-    status = self->plugin->create(self, self->section->values, &self->state);
+    status = self->plugin->create(self, self->section.values, &self->state);
     return call_end(self) ? status : WEIR_EINTR;
 }
 
@@ -386,10 +386,11 @@ static int once(struct weir_self *self)
 static int reconfigure(struct weir_self *self)
 {
     const struct config_section *next = self->next_section;
+    bool took = config_compare(&self->section, next) == CONFIG_RELOADABLE;
     int64_t now_ns = clock_now_ns();
     int status = WEIR_OK;
 
-    if (config_compare(self->section, next) == CONFIG_RELOADABLE) {
+    if (took) {
         if (!self->plugin->reconfigure)
             return WEIR_RESTART;
         call_begin(self, "reconfigure", NULL, now_ns, now_ns + INSTANCE_START_NS);
@@ -399,7 +400,11 @@ static int reconfigure(struct weir_self *self)
     }
     if (status != WEIR_OK)
         return status;
-    self->section = next;
+    if (took)
+        self->section = *next;
+    self->section.interval_ns = next->interval_ns;
+    self->section.timeout_ns = next->timeout_ns;
+    self->section.max_series = next->max_series;
     self->limit_told = false;
     schedule_retime(&self->schedule, next->interval_ns, next->timeout_ns, clock_now_ns(), clock_wall_ns());
     if (self->flush_due_ns > now_ns + next->interval_ns)
@@ -507,7 +512,7 @@ struct weir_self *instance_new(struct instances *all, struct seat *seat, const s
         return NULL;
     self->all = all;
     self->seat = seat;
-    self->section = section;
+    self->section = *section;
     self->plugin = section->plugin;
     self->bit = bit;
     self->done = true;
@@ -568,7 +573,7 @@ int instance_check(struct weir_self *self)
     if (!self->plugin->check)
         return WEIR_OK;
     call_begin(self, "check", NULL, now_ns, now_ns + INSTANCE_START_NS);
-    status = self->plugin->check(self, self->section->values);
+    status = self->plugin->check(self, self->section.values);
     (void)call_end(self);
     return status;
 }

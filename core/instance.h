@@ -43,10 +43,10 @@ extern _Thread_local const struct weir_self *instance_calling;
 struct weir_self { /* one object */
     struct seat *seat;
     uint32_t bit;         /* its holder bit in the seat */
-    const struct config_section *section;
+    struct config_section section; /* a copy, whose interval, timeout and max_series may be newer than the rest */
     const struct weir_plugin *plugin;
     struct instances *all;
-    struct generation *generation; /* of the configuration that `section` lies in */
+    struct generation *generation; /* of the configuration that the section's values, labels and bindings lie in */
     void *state;
     struct weir_sample *batch; /* a sink's, FEED_BATCH samples */
     struct schedule schedule;

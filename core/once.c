@@ -103,7 +103,7 @@ static int collect_all(struct instances *all, const char *own)
             instance_give(all->objects[i], INSTANCE_ONCE);
     for (size_t i = 0; i < all->count; i++) {
         struct weir_self *self = all->objects[i];
-        int64_t patience_ns = (int64_t)(self->schedule.count + 1) * self->section->timeout_ns;
+        int64_t patience_ns = (int64_t)(self->schedule.count + 1) * self->section.timeout_ns;
         int status;
 
         if (!(self->plugin->roles & WEIR_SOURCE) || strcmp(self->seat->name, own) == 0)

@@ -24,11 +24,11 @@ static int item_add(struct plan *plan, const struct config_section *section)
         item->action = PLAN_REPLACE; /* it was abandoned, or could not be started again after an earlier reload */
         return WEIR_OK;
     }
-    switch (config_compare(item->old->section, section)) {
-    case CONFIG_SAME: item->action = PLAN_KEEP; break;
-    case CONFIG_REPLACED: item->action = PLAN_REPLACE; break;
-    default: item->action = PLAN_RECONFIGURE; break;
-    }
+    item->before = item->old->section;
+    item->difference = config_compare(&item->before, section);
+    item->action = item->difference == CONFIG_SAME       ? PLAN_KEEP
+                   : item->difference == CONFIG_REPLACED ? PLAN_REPLACE
+                                                         : PLAN_RECONFIGURE;
     return WEIR_OK;
 }
 

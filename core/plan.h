@@ -20,6 +20,9 @@ struct plan_item { /* one instance to be */
     const struct config_section *section;
     struct seat *seat;
     enum plan_action action;
+    enum config_difference difference; /* PLAN_RECONFIGURE: what it takes */
+    struct config_section before;      /* PLAN_RECONFIGURE: to go back to */
+    bool reconfigured;
     struct weir_self *old;    /* all but PLAN_ADD */
     struct weir_self *object; /* PLAN_REPLACE, PLAN_ADD: made, without a thread */
 };

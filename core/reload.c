@@ -60,7 +60,7 @@ static int reconfigure(struct change *change, struct weir_self *object, const st
 
     object->next_section = section;
     instance_give(object, INSTANCE_RECONFIGURE);
-    status = instance_await(object, object->section->timeout_ns + INSTANCE_START_NS, INSTANCE_STUCK_NS);
+    status = instance_await(object, object->section.timeout_ns + INSTANCE_START_NS, INSTANCE_STUCK_NS);
     if (status == WEIR_ETIMEOUT) {
         /* What it is in is not ours; what was asked may still be done, with a section that will be gone. */
         instance_abandon(object);
@@ -81,6 +81,7 @@ static int reconfigure_all(struct change *change)
         if (item->action != PLAN_RECONFIGURE)
             continue;
         status = reconfigure(change, item->old, item->section);
+        item->reconfigured = status == WEIR_OK;
         if (status == WEIR_RESTART) {
             item->action = PLAN_REPLACE;
             status = plan_object(&change->plan, item);
@@ -289,26 +290,15 @@ static void undo_leaving(struct change *change)
     }
 }
 
-static const struct config_section *section_before(const struct weir_self *old)
-{
-    const struct config *config = old->generation->config;
-
-    for (size_t i = 0; i < config->nsections; i++)
-        if (config->sections[i].enabled && strcmp(config->sections[i].name, old->seat->name) == 0)
-            return &config->sections[i];
-    return &old->generation->self_section;
-}
-
 static void undo_reconfigured(struct change *change)
 {
     char why[RELOAD_REASON_MAX];
     struct change quiet = {.why = why, .why_size = sizeof(why)};
 
     for (size_t i = 0; i < change->plan.count; i++) {
-        struct weir_self *old = change->plan.items[i].old;
+        const struct plan_item *item = &change->plan.items[i];
 
-        if (change->plan.items[i].action == PLAN_RECONFIGURE && !old->abandoned &&
-            old->section == change->plan.items[i].section && reconfigure(&quiet, old, section_before(old)) != WEIR_OK)
+        if (item->reconfigured && !item->old->abandoned && reconfigure(&quiet, item->old, &item->before) != WEIR_OK)
             log_line(NULL, WEIR_ERROR, "after the failed reload: %s", why);
     }
 }
@@ -323,20 +313,20 @@ static void rebind(struct change *change)
 
         if (change->plan.items[i].object || !user)
             continue;
-        for (size_t b = 0; b < user->section->nbindings; b++) {
+        for (size_t b = 0; b < user->section.nbindings; b++) {
             bool replaced = false;
             int status;
 
             for (size_t k = 0; k < change->plan.count; k++) {
                 const struct plan_item *item = &change->plan.items[k];
-                const struct service_port *port = user->section->bindings[b]->port;
+                const struct service_port *port = user->section.bindings[b]->port;
 
                 replaced |= item->object && port >= item->seat->ports && port < item->seat->ports + item->seat->nports;
             }
             if (!replaced)
                 continue;
-            user->changed = user->section->bindings[b];
-            status = task(change, user, INSTANCE_REBIND, user->section->timeout_ns + INSTANCE_START_NS,
+            user->changed = user->section.bindings[b];
+            status = task(change, user, INSTANCE_REBIND, user->section.timeout_ns + INSTANCE_START_NS,
                           "could not go over to the new provider");
             if (status < 0)
                 log_line(NULL, WEIR_WARNING, "%s", change->why);
@@ -387,7 +377,7 @@ static void take_over(struct change *change, struct weir_self **objects)
         struct weir_self *self = item->object ? item->object : item->old;
 
         objects[i] = self;
-        if (self->generation == change->plan.generation || item->action == PLAN_KEEP)
+        if (!item->object && item->difference != CONFIG_RELOADABLE)
             continue;
         generation_leave(self->generation);
         self->generation = change->plan.generation;

@@ -80,7 +80,8 @@ struct seat *seats_add(struct seats *seats, const struct weir_plugin *plugin, co
         return NULL;
     }
     if (plugin->roles & WEIR_SOURCE) {
-        seat->source = (struct feed_source){.id = seat->id, .name = seat->name, .lane = &seat->pass.lane, .groups = &seat->groups};
+        seat->source = (struct feed_source){.id = seat->id, .name = seat->name, .lane = &seat->pass.lane, .groups = &seat->groups,
+                                              .vacant = true};
         feed_sources_add(&seats->sources, &seat->source);
     }
     seats->count++;
@@ -192,6 +193,7 @@ void seat_adopt(struct seat *seat, uint32_t bit, int64_t wall_ns)
 {
     groups_settle(seat, bit, true, wall_ns);
     sockets_settle(seat, bit, true);
+    atomic_store_explicit(&seat->source.vacant, false, memory_order_relaxed);
     atomic_store_explicit(&seat->holder, bit, memory_order_release);
 }
 
@@ -206,6 +208,7 @@ void seat_vacate(struct seat *seat, int64_t wall_ns)
     groups_settle(seat, 0, true, wall_ns);
     sockets_settle(seat, 0, true);
     feeds_close(&seat->feeds);
+    atomic_store_explicit(&seat->source.vacant, true, memory_order_relaxed);
     atomic_store_explicit(&seat->holder, 0, memory_order_release);
     atomic_store_explicit(&seat->stuck, false, memory_order_relaxed);
     seat_settle(seat);

@@ -376,7 +376,8 @@ static int collect_instances(struct selfstat *stat)
                 publish_group(stat, groups++, group, wall_ns);
         for (const struct feed *feed = atomic_load_explicit(&seat->feeds.first, memory_order_acquire); feed;
              feed = atomic_load_explicit(&feed->next, memory_order_acquire))
-            publish_cursor(stat, cursors++, seat, feed);
+            if (!feed_is_over(feed))
+                publish_cursor(stat, cursors++, seat, feed);
     }
     pthread_mutex_unlock(&stat->all->lock);
     rows_forget(stat, &stat->groups);

@@ -108,7 +108,8 @@ static void table_make(struct strbuf *table, struct instances *all)
     for (size_t i = 0; i < all->count; i++)
         for (const struct feed *feed = atomic_load_explicit(&all->objects[i]->seat->feeds.first, memory_order_acquire); feed;
              feed = atomic_load_explicit(&feed->next, memory_order_acquire))
-            lane_row(table, all->objects[i]->seat, feed);
+            if (!feed_is_over(feed))
+                lane_row(table, all->objects[i]->seat, feed);
 }
 
 int status_print(struct instances *all, struct weir_call *call)

@@ -1,7 +1,8 @@
 /* http.c - the one HTTP listener: routes of other plugins, users, TLS, limits, over libmicrohttpd.
  *
- * The listening socket is ours; daemons of libmicrohttpd get copies of it, so that a changed certificate means a new
- * daemon beside the old one, and no refused connection.  Requests run on the daemon's few threads: handlers are short, bodies are made
+ * The listening socket is the host's and outlives us; daemons of libmicrohttpd get copies of it, so that a changed certificate means
+ * a new daemon beside the old one, a reload a new one after it, and neither a refused connection.  In the first moments a request
+ * for a route that is not there yet waits for it, since those who add it start after us.  Requests run on the daemon's few threads: handlers are short, bodies are made
  * by their streams piece by piece, so a slow reader costs memory for one piece and no thread.  A thread of our own closes
  * what takes too long in all, and looks at the certificate.
  *
@@ -32,6 +33,8 @@
 #define IDLE_NS (120 * SECOND_NS)
 #define FILE_BYTES_MAX (1024u * 1024u)
 #define ROUTES_MAX 200u
+#define SETTLE_NS (2 * SECOND_NS) /* after start, a route that is missing may still come */
+#define LEAVE_NS (2 * SECOND_NS)  /* for answers under way when we stop */
 
 struct http_config {
     const char *listen, *certificate, *key;
@@ -113,6 +116,8 @@ struct http {
     pthread_mutex_t routes_lock;
     pthread_cond_t routes_left;
     struct route *routes;
+    int64_t settled_ns;                /* until then requests wait for their routes */
+    struct weir_http_request *waiting; /* suspended; under routes_lock */
     pthread_mutex_t connections_lock;
     struct connection *connections;
     unsigned nconnections;
@@ -128,6 +133,7 @@ struct http {
 
 struct weir_http_request {
     struct http *http;
+    struct weir_http_request *next; /* among those that wait for a route */
     struct MHD_Connection *mhd;
     struct connection *connection;
     const char *path, *method, *user;
@@ -366,6 +372,34 @@ static const struct {
 } own_pages[] = {{"/", answer_index, false}, {"/-/healthy", answer_healthy, true}, {"/-/ready", answer_ready, true}};
 #define OWN_PAGES (sizeof(own_pages) / sizeof(own_pages[0]))
 
+/* Under routes_lock: those that wait look again. */
+static void waiting_resume(struct http *http)
+{
+    while (http->waiting) {
+        struct weir_http_request *request = http->waiting;
+
+        http->waiting = request->next;
+        MHD_resume_connection(request->mhd);
+    }
+}
+
+/* Puts a request aside until a route is added, or it is known that none will be; false if it is known already. */
+static bool wait_for_route(struct weir_http_request *request)
+{
+    struct http *http = request->http;
+    bool waits;
+
+    pthread_mutex_lock(&http->routes_lock);
+    waits = host->now_ns() < http->settled_ns;
+    if (waits) {
+        MHD_suspend_connection(request->mhd);
+        request->next = http->waiting;
+        http->waiting = request;
+    }
+    pthread_mutex_unlock(&http->routes_lock);
+    return waits;
+}
+
 /* ---- Routes -------------------------------------------------------------------------------------------------------- */
 
 static int route_add(void *provider, struct weir_self *user, const struct weir_http_route *given)
@@ -393,8 +427,10 @@ static int route_add(void *provider, struct weir_self *user, const struct weir_h
     for (; *last; last = &(*last)->next, count++)
         if (strcmp((*last)->route.path, given->path) == 0 && strcmp((*last)->route.method, given->method) == 0)
             taken = host->name((*last)->user);
-    if (!taken && count < ROUTES_MAX)
+    if (!taken && count < ROUTES_MAX) {
         *last = route;
+        waiting_resume(http);
+    }
     pthread_mutex_unlock(&http->routes_lock);
     if (!taken && count < ROUTES_MAX)
         return WEIR_OK;
@@ -524,6 +560,8 @@ static int answer(struct weir_http_request *request)
 
         return refuse(request, 405, "method not allowed\n", headers);
     }
+    if (!request->route && wait_for_route(request))
+        return WEIR_OK;
     if (!request->route)
         return refuse(request, 404, "not found\n", NULL);
     if (request->connection) {
@@ -784,7 +822,7 @@ static struct MHD_Daemon *daemon_start(struct http *http)
 {
     const struct http_config *config = http->config;
     char *certificate = NULL, *key = NULL;
-    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME;
     struct MHD_OptionItem tls[3] = {{MHD_OPTION_END, 0, NULL}};
     struct MHD_Daemon *daemon = NULL;
     int copy = -1;
@@ -822,18 +860,6 @@ out:
     free(key);
     free(certificate);
     return daemon;
-}
-
-static void daemon_stop(struct MHD_Daemon *daemon)
-{
-    int listener;
-
-    if (!daemon)
-        return;
-    listener = MHD_quiesce_daemon(daemon);
-    MHD_stop_daemon(daemon);
-    if (listener >= 0)
-        close(listener);
 }
 
 static bool changed(const char *path, const struct stat *known)
@@ -874,6 +900,15 @@ static void certificate_reload(struct http *http)
     host->log(http->self, WEIR_NOTICE, "uses the changed certificate");
 }
 
+/* Who still waits for a route when all had time to be added waits in vain. */
+static void settle(struct http *http)
+{
+    pthread_mutex_lock(&http->routes_lock);
+    if (host->now_ns() >= http->settled_ns)
+        waiting_resume(http);
+    pthread_mutex_unlock(&http->routes_lock);
+}
+
 static void *keeper(void *context)
 {
     struct http *http = context;
@@ -888,6 +923,7 @@ static void *keeper(void *context)
         if (http->keeper_ends)
             break;
         pthread_mutex_unlock(&http->keeper_lock);
+        settle(http);
         close_overdue(http);
         certificate_reload(http);
         pthread_mutex_lock(&http->keeper_lock);
@@ -900,32 +936,11 @@ static void *keeper(void *context)
 
 static int listen_open(struct http *http)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found = NULL;
-    const char *text = http->config->listen;
-    char name[256], port[8], shown[INET6_ADDRSTRLEN] = "", number[8] = "";
+    char shown[INET6_ADDRSTRLEN] = "", number[8] = "";
     struct sockaddr_storage bound = {0};
     socklen_t length = sizeof(bound);
-    int error, one = 1, zero = 0, status;
+    int status = host->listen(http->self, http->config->listen, &http->listener);
 
-    if (!address_split(text, name, sizeof(name), port, sizeof(port)))
-        return WEIR_ECONFIG;
-    /* An empty name is the IPv6 wildcard, which takes IPv4 too. */
-    error = getaddrinfo(*name ? name : "::", port, &hints, &found);
-    if (error)
-        return host->fail(http->self, WEIR_EFAIL, "could not find the address \"%s\" to listen on: %s", text, gai_strerror(error));
-    http->listener = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (http->listener >= 0) {
-        (void)setsockopt(http->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-        if (found->ai_family == AF_INET6)
-            (void)setsockopt(http->listener, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-    }
-    if (http->listener < 0 || bind(http->listener, found->ai_addr, found->ai_addrlen) < 0 || listen(http->listener, 128) < 0)
-        status = host->fail(http->self, WEIR_EFAIL, "could not listen on \"%s\": %s%s", text, strerror(errno),
-                            errno == EADDRINUSE ? "; stop what listens there, or give another port" : "");
-    else
-        status = WEIR_OK;
-    freeaddrinfo(found);
     if (status < 0)
         return status;
     if (getsockname(http->listener, (struct sockaddr *)&bound, &length) == 0)
@@ -990,6 +1005,8 @@ static int start(void *state)
 
     if (status < 0)
         return status;
+    http->settled_ns = host->now_ns() + SETTLE_NS;
+    http->keeper_ends = false;
     http->daemon = daemon_start(http);
     if (!http->daemon)
         return WEIR_EFAIL;
@@ -1015,11 +1032,39 @@ static int collect(void *state, const struct weir_pass *pass)
     return host->publish(http->self, values, STATUSES + 1);
 }
 
+static bool is_busy(struct http *http)
+{
+    bool busy = false;
+
+    pthread_mutex_lock(&http->connections_lock);
+    for (const struct connection *connection = http->connections; connection && !busy; connection = connection->next)
+        busy = connection->busy;
+    pthread_mutex_unlock(&http->connections_lock);
+    return busy;
+}
+
+/* Takes no more connections, and lets answers that are under way come to their end. */
+static void leave(struct http *http)
+{
+    int64_t until_ns = host->now_ns() + LEAVE_NS;
+    int listener = http->daemon ? MHD_quiesce_daemon(http->daemon) : -1;
+
+    if (listener >= 0)
+        close(listener);
+    pthread_mutex_lock(&http->routes_lock);
+    http->settled_ns = 0;
+    waiting_resume(http);
+    pthread_mutex_unlock(&http->routes_lock);
+    while (is_busy(http) && host->now_ns() < until_ns && host->wait_fd(http->self, -1, 0, host->now_ns() + SECOND_NS / 100) == WEIR_ETIMEOUT)
+        continue;
+}
+
 static int stop(void *state)
 {
     struct http *http = state;
 
     atomic_store(&http->ready, false);
+    leave(http);
     if (http->keeper_runs) {
         pthread_mutex_lock(&http->keeper_lock);
         http->keeper_ends = true;
@@ -1028,11 +1073,23 @@ static int stop(void *state)
         pthread_join(http->keeper, NULL);
         http->keeper_runs = false;
     }
-    daemon_stop(http->daemon);
+    if (http->daemon)
+        MHD_stop_daemon(http->daemon);
     if (http->retiring)
         MHD_stop_daemon(http->retiring);
     http->daemon = http->retiring = NULL;
     return WEIR_OK;
+}
+
+/* Routes that nobody has given back, those of users that stay: they are told to leave them with our successor. */
+static void routes_free(struct http *http)
+{
+    while (http->routes) {
+        struct route *route = http->routes;
+
+        http->routes = route->next;
+        free(route);
+    }
 }
 
 static void destroy(void *state)
@@ -1040,8 +1097,7 @@ static void destroy(void *state)
     struct http *http = state;
 
     (void)stop(state); /* also after a start that failed half way */
-    if (http->listener >= 0)
-        close(http->listener);
+    routes_free(http);
     auth_free(http->auth);
     pthread_mutex_destroy(&http->routes_lock);
     pthread_mutex_destroy(&http->connections_lock);
@@ -1060,7 +1116,7 @@ static const struct weir_plugin plugin = {
     .size = sizeof(plugin),
     .abi_minor = WEIR_ABI_MINOR,
     .roles = WEIR_PROVIDER | WEIR_SOURCE,
-    .flags = WEIR_SINGLE,
+    .flags = WEIR_SINGLE | WEIR_EXCLUSIVE,
     .name = "http",
     .version = WEIR_VERSION,
     .summary = "the one HTTP listener, for all plugins that answer requests",

@@ -251,18 +251,13 @@ static int visit_current(void *context, const struct weir_batch *batch)
     return model_consume(context, batch);
 }
 
-static int start(void *state)
+static int route_add(struct prometheus *prometheus)
 {
-    struct prometheus *prometheus = state;
     const struct weir_http_route route = {.size = sizeof(route), .path = prometheus->config->path, .method = "GET",
                                           .summary = "all metrics, for Prometheus", .handle = scrape, .context = prometheus};
     const void *table;
     void *provider;
-    int status = host->current(prometheus->self, visit_current, &prometheus->model);
-
-    if (status < 0)
-        return status;
-    status = host->service_enter(prometheus->self, prometheus->config->http, &table, &provider);
+    int status = host->service_enter(prometheus->self, prometheus->config->http, &table, &provider);
     if (status < 0)
         return host->fail(prometheus->self, status, "the HTTP listener is not there");
     prometheus->http = table;
@@ -270,6 +265,21 @@ static int start(void *state)
     prometheus->routed = status == WEIR_OK;
     host->service_leave(prometheus->self, prometheus->config->http);
     return status;
+}
+
+static int start(void *state)
+{
+    struct prometheus *prometheus = state;
+    int status = host->current(prometheus->self, visit_current, &prometheus->model);
+
+    return status < 0 ? status : route_add(prometheus);
+}
+
+/* A new listener knows nothing of us. */
+static int provider_changed(void *state, const struct weir_binding *binding)
+{
+    (void)binding;
+    return route_add(state);
 }
 
 static int stop(void *state)
@@ -296,16 +306,53 @@ static void destroy(void *state)
     free(prometheus);
 }
 
+/* ---- The service prometheus.text --------------------------------------------------------------------------------------------------- */
+
+static int text_render(void *provider, struct weir_self *self, int (*write)(void *context, const char *text, size_t length),
+                       void *context)
+{
+    struct model model;
+    struct render render = {.format = FORMAT_TEXT};
+    struct model_snapshot *snapshot = NULL;
+    char *text = malloc(STEP_TEXT);
+    int status = text ? model_init(&model, host, self) : WEIR_ENOMEM;
+    ssize_t length;
+
+    (void)provider;
+    if (status < 0) {
+        free(text);
+        return status;
+    }
+    status = host->current(self, visit_current, &model);
+    snapshot = status < 0 ? NULL : model_snapshot_get(&model, 0);
+    if (status == WEIR_OK && !snapshot)
+        status = WEIR_ENOMEM;
+    render.snapshot = snapshot;
+    while (status >= 0 && (length = render_next(&render, text, STEP_TEXT)) != 0)
+        status = length < 0 ? WEIR_ENOMEM : write(context, text, (size_t)length);
+    render_end(&render);
+    if (snapshot)
+        model_snapshot_put(&model, snapshot);
+    model_free(&model);
+    free(text);
+    return status < 0 ? status : WEIR_OK;
+}
+
+static const struct weir_text text_table = {.size = sizeof(text_table), .version = WEIR_TEXT_VERSION, .render = text_render};
+static const struct weir_service services[] = {{.name = WEIR_TEXT_SERVICE, .version = WEIR_TEXT_VERSION, .table = &text_table},
+                                               {.name = NULL}};
 static const struct weir_plugin plugin = {
     .size = sizeof(plugin),
     .abi_minor = WEIR_ABI_MINOR,
-    .roles = WEIR_SINK,
+    .roles = WEIR_SINK | WEIR_PROVIDER,
     .flags = WEIR_SINGLE,
     .name = "prometheus",
     .version = WEIR_VERSION,
     .summary = "answers Prometheus' scrapes",
     .options = options,
     .option_stride = sizeof(options[0]),
+    .services = services,
+    .service_stride = sizeof(services[0]),
     .config_size = sizeof(struct prometheus_config),
     .check = check,
     .create = create,
@@ -314,6 +361,7 @@ static const struct weir_plugin plugin = {
     .flush = flush,
     .stop = stop,
     .destroy = destroy,
+    .provider_changed = provider_changed,
 };
 
 const struct weir_plugin *weir_plugin_v1(const struct weir_host *table_of_host)

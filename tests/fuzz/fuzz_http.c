@@ -72,8 +72,18 @@ static int host_series(struct weir_self *self, uint32_t group, const struct weir
     memset(handles, 0, nfamilies * sizeof(*handles));
     return WEIR_OK;
 }
+static int host_listen(struct weir_self *self, const char *address, int *fd)
+{
+    const struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    (void)self;
+    (void)address;
+    *fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    return bind(*fd, (const struct sockaddr *)&any, sizeof(any)) == 0 && listen(*fd, 128) == 0 ? WEIR_OK : WEIR_EFAIL;
+}
 static const struct weir_host host = {.size = sizeof(host), .log = host_log, .fail = host_fail, .name = host_name,
-                                      .now_ns = host_now_ns, .group = host_group, .family = host_family, .series = host_series};
+                                      .now_ns = host_now_ns, .group = host_group, .family = host_family, .series = host_series,
+                                      .listen = host_listen};
 
 static int handle(void *context, struct weir_http_request *request)
 {

@@ -55,7 +55,7 @@ wait_until "a sink is given the rest before it stops" log_has 'notice counter: c
 wait "$weir_pid"
 check "weir stops with status 0 although one hangs" [ $? = 0 ]
 weir_pid=
-check "the one that hangs is named" log_has 'hang/h: did not stop in time and is abandoned'
+check "the one that hangs is named" log_has 'hang/h: collect of group "only" has not returned and is abandoned'
 
 sed -i 's/"hang", //; /^hang/d; s/"good"/"good", "crash"/; s/^good.*/good "g" { }\ncrash "c" { }/' "$scratch/weir.conf"
 "$weir" run -c "$scratch/weir.conf" --plugin-dir "$plugin_dir" >"$scratch/crash.log" 2>&1
