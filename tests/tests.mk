@@ -1,7 +1,7 @@
 # Unit tests, with the sources they test compiled in; small plugins to test the host with; fuzzers.
 if WITH_CHECK
 check_PROGRAMS += tests/unit/check_ring tests/unit/check_series tests/unit/check_core tests/unit/check_config \
-	tests/unit/check_loader
+	tests/unit/check_loader tests/unit/check_reload
 tests_unit_check_ring_SOURCES = tests/unit/check_ring.c core/ring.c
 tests_unit_check_ring_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_check_ring_LDADD = $(CHECK_LIBS)
@@ -19,6 +19,12 @@ tests_unit_check_config_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS)
 tests_unit_check_loader_SOURCES = tests/unit/check_loader.c core/loader.c core/fatal.c core/log.c core/util/arena.c
 tests_unit_check_loader_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_check_loader_LDADD = $(CHECK_LIBS) -ldl
+tests_unit_check_reload_SOURCES = tests/unit/check_reload.c core/call.c core/config.c core/fatal.c core/feed.c core/host.c \
+	core/instance.c core/instances.c core/loader.c core/log.c core/outline.c core/pass.c core/plan.c core/process.c \
+	core/reload.c core/ring.c core/schedule.c core/schema.c core/seat.c core/secret.c core/selfstat.c core/series.c \
+	core/service.c core/util/arena.c core/util/strbuf.c
+tests_unit_check_reload_CPPFLAGS = $(TEST_CPPFLAGS) -DINSTANCE_START_NS=INT64_C\(8000000000\) -DINSTANCE_STUCK_NS=INT64_C\(1000000000\)
+tests_unit_check_reload_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS) -ldl
 if WITH_HTTP
 if WITH_PG_STATS
 if WITH_PROMETHEUS
