@@ -230,6 +230,7 @@ static void loop(struct daemon *daemon)
         const struct timespec left = {.tv_nsec = left_ns > 0 && left_ns < CLOCK_SECOND_NS ? left_ns : 1000000};
         struct signalfd_siginfo info;
 
+        (void)instances_reap(daemon->all);
         if (notify_watchdog_ns())
             feed_watchdog(daemon, clock_now_ns());
         (void)ppoll(fds, sizeof(fds) / sizeof(fds[0]), &left, NULL);

@@ -439,8 +439,8 @@ static void destroy(struct weir_self *self)
         return;
     call_begin(self, "destroy", NULL, now_ns, now_ns + INSTANCE_START_NS);
     self->plugin->destroy(self->state);
-    self->state = NULL;
-    (void)call_end(self);
+    if (call_end(self))
+        self->state = NULL;
 }
 
 static int task_do(struct weir_self *self, int task)
@@ -497,6 +497,11 @@ static void *thread_main(void *context)
         pthread_cond_broadcast(&self->task_changed);
         pthread_mutex_unlock(&self->task_lock);
     } while (task != INSTANCE_DESTROY);
+    if (self->abandoned) {
+        if (task != INSTANCE_DESTROY) /* else it is what it comes back from */
+            destroy(self);
+        atomic_store_explicit(&self->finished, true, memory_order_release);
+    }
     fatal_thread_end();
     return NULL;
 }
@@ -620,6 +625,8 @@ void instance_abandon(struct weir_self *self)
     atomic_fetch_add_explicit(&self->seat->abandoned, 1, memory_order_relaxed);
     self->started = false;
     self->has_thread = false;
+    self->next_abandoned = self->all->abandoned;
+    self->all->abandoned = self;
 }
 
 static void interrupt(struct weir_self *self)

@@ -6,8 +6,8 @@
  *
  * Invariants: a callback of an object never runs twice at a time; `interrupt` is called only while a callback runs; at most one
  * object of a seat runs.  A callback that does not return in time is frozen: should it return, or ask the host for anything,
- * its thread waits until the object is thawed, or abandoned: then it gets nothing from the host any more and its thread touches
- * nothing but itself.
+ * its thread waits until the object is thawed, or abandoned: then it gets nothing from the host any more, its thread touches
+ * nothing but itself, and should it come back after all, it destroys its state and ends.
  */
 #ifndef WEIR_INSTANCE_H
 #define WEIR_INSTANCE_H
@@ -56,6 +56,8 @@ struct weir_self { /* one object */
 
     pthread_t thread;
     bool has_thread, started; /* the main thread's */
+    struct weir_self *next_abandoned; /* the main thread's: in instances' list */
+    _Atomic bool finished;    /* abandoned, and its thread has ended after all */
     pthread_mutex_t task_lock; /* over task, done and status */
     pthread_cond_t task_changed;
     _Atomic int task;     /* enum instance_task; also looked at without the lock */

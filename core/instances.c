@@ -103,6 +103,23 @@ uint64_t instances_abandoned(const struct instances *all)
     return count;
 }
 
+bool instances_reap(struct instances *all)
+{
+    for (struct weir_self **link = &all->abandoned; *link;) {
+        struct weir_self *self = *link;
+
+        if (!atomic_load_explicit(&self->finished, memory_order_acquire) || instances_find(all, self->seat) == self) {
+            link = &self->next_abandoned;
+            continue;
+        }
+        *link = self->next_abandoned;
+        pthread_join(self->thread, NULL);
+        generation_leave(self->generation);
+        instance_free(self);
+    }
+    return all->abandoned == NULL;
+}
+
 /* Waits for the present task, half of the time that is left: one that hangs must not cost the others theirs. */
 static bool await_half(struct weir_self *self, int64_t deadline_ns)
 {
@@ -116,7 +133,7 @@ static bool await_half(struct weir_self *self, int64_t deadline_ns)
 
 bool instances_stop(struct instances *all, int64_t deadline_ns)
 {
-    bool clean = instances_abandoned(all) == 0;
+    bool clean = true;
 
     for (size_t i = 0; i < all->count; i++)
         if (all->objects[i]->started)
@@ -147,5 +164,5 @@ bool instances_stop(struct instances *all, int64_t deadline_ns)
     for (size_t i = 0; i < all->count; i++)
         if (all->objects[i]->has_thread)
             instance_join(all->objects[i]);
-    return clean;
+    return instances_reap(all) && clean;
 }

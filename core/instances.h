@@ -22,6 +22,7 @@ struct instances {
     struct generation *generation; /* the present one */
     struct weir_self **objects;    /* in service order: providers before users, then sinks before sources */
     size_t count;
+    struct weir_self *abandoned;   /* objects given up, whose threads may still run in their plugins */
     pthread_mutex_t lock;          /* over objects and count, and over feeds that are closed */
 
     /* Of the last reload. */
@@ -38,8 +39,11 @@ void instances_free(struct instances *all);
 struct weir_self *instances_find(const struct instances *all, const struct seat *seat);
 /* Interrupts what is overdue; returns when to call again (CLOCK_MONOTONIC). */
 int64_t instances_supervise(struct instances *all);
-/* Objects given up so far: their threads still run in their plugins, and nothing may be freed under them. */
+/* Objects ever given up. */
 uint64_t instances_abandoned(const struct instances *all);
+/* Frees those that have come back after all; true if none is left out there, under which nothing may be freed.  Not while a
+ * reload knows them. */
+bool instances_reap(struct instances *all);
 /* Stops sources, lets sinks drain, stops everything; true if all threads have ended by the deadline. */
 bool instances_stop(struct instances *all, int64_t deadline_ns);
 

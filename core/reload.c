@@ -56,14 +56,17 @@ static bool is_removed(const struct change *change, const struct weir_self *old)
 
 static int reconfigure(struct change *change, struct weir_self *object, const struct config_section *section)
 {
+    int64_t patience_ns = object->section.timeout_ns + INSTANCE_START_NS;
     int status;
 
     object->next_section = section;
     instance_give(object, INSTANCE_RECONFIGURE);
-    status = instance_await(object, object->section.timeout_ns + INSTANCE_START_NS, INSTANCE_STUCK_NS);
+    status = instance_await(object, patience_ns, INSTANCE_STUCK_NS);
     if (status == WEIR_ETIMEOUT) {
         /* What it is in is not ours; what was asked may still be done, with a section that will be gone. */
         instance_abandon(object);
+        if (change->plan.generation)
+            change->plan.generation->users++;
         return fail(change, WEIR_EFAIL, object->seat, "does not return, and could not take its changed options", "");
     }
     if (status < 0)
@@ -247,6 +250,8 @@ static void undo_objects(struct change *change)
             instance_give(object, INSTANCE_STOP);
             (void)instance_await(object, INSTANCE_START_NS, INSTANCE_STUCK_NS);
         }
+        object->generation = change->plan.generation; /* for as long as it lives */
+        object->generation->users++;
         end(object);
         item->object = NULL;
         seat_abort(item->seat, bit, clock_wall_ns());
@@ -446,6 +451,7 @@ int reload_apply(struct instances *all, struct config *config, const struct relo
     struct weir_self **objects = NULL;
     int status;
 
+    (void)instances_reap(all);
     snprintf(why, why_size, "no memory");
     if (!generation)
         return WEIR_ENOMEM;
