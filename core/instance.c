@@ -5,7 +5,6 @@
 #include "instance.h"
 
 #include "fatal.h"
-#include "instances.h"
 #include "log.h"
 #include "util/clock.h"
 
@@ -19,7 +18,6 @@
 #define FLUSH_NS (10 * CLOCK_SECOND_NS)
 #define DRAIN_NS (2 * CLOCK_SECOND_NS)       /* for catching up before a task */
 #define RETOLD_NS (60 * CLOCK_SECOND_NS)     /* another reason of the same failure is told this often */
-#define AWAIT_NS (CLOCK_SECOND_NS / 20)
 #define STACK_BYTES (512u * 1024u)
 
 _Thread_local const struct weir_self *instance_calling;
@@ -593,8 +591,7 @@ void instance_give(struct weir_self *self, enum instance_task task)
     ring_wake_up(&self->seat->wake);
 }
 
-/* False if it is between callbacks just now: it will come to its task. */
-static bool freeze(struct weir_self *self)
+bool instance_freeze(struct weir_self *self)
 {
     bool inside;
 
@@ -603,6 +600,16 @@ static bool freeze(struct weir_self *self)
     self->frozen = inside;
     pthread_mutex_unlock(&self->call_lock);
     return inside;
+}
+
+bool instance_is_frozen(struct weir_self *self)
+{
+    bool frozen;
+
+    pthread_mutex_lock(&self->call_lock);
+    frozen = self->frozen;
+    pthread_mutex_unlock(&self->call_lock);
+    return frozen;
 }
 
 void instance_thaw(struct weir_self *self)
@@ -625,42 +632,27 @@ void instance_abandon(struct weir_self *self)
     atomic_fetch_add_explicit(&self->seat->abandoned, 1, memory_order_relaxed);
     self->started = false;
     self->has_thread = false;
-    self->next_abandoned = self->all->abandoned;
-    self->all->abandoned = self;
 }
 
-static void interrupt(struct weir_self *self)
+void instance_interrupt(struct weir_self *self)
 {
     pthread_mutex_lock(&self->call_lock);
     call_interrupt(self);
     pthread_mutex_unlock(&self->call_lock);
 }
 
-int instance_await(struct weir_self *self, int64_t patience_ns, int64_t grace_ns)
+bool instance_done(struct weir_self *self, int64_t until_ns, int *status)
 {
-    int64_t interrupt_ns = clock_now_ns() + patience_ns, freeze_ns = interrupt_ns + grace_ns;
-    bool done = false;
-    int status = WEIR_OK;
+    const struct timespec until = {.tv_sec = until_ns / CLOCK_SECOND_NS, .tv_nsec = until_ns % CLOCK_SECOND_NS};
+    bool done;
 
-    for (;;) {
-        int64_t now_ns = clock_now_ns(), until_ns = instances_supervise(self->all);
-        struct timespec until;
-
-        until_ns = until_ns < now_ns + AWAIT_NS ? until_ns : now_ns + AWAIT_NS;
-        until = (struct timespec){.tv_sec = until_ns / CLOCK_SECOND_NS, .tv_nsec = until_ns % CLOCK_SECOND_NS};
-        pthread_mutex_lock(&self->task_lock);
-        if (!self->done)
-            pthread_cond_timedwait(&self->task_changed, &self->task_lock, &until);
-        done = self->done;
-        status = self->status;
-        pthread_mutex_unlock(&self->task_lock);
-        if (done)
-            return status;
-        if (clock_now_ns() >= interrupt_ns)
-            interrupt(self);
-        if (clock_now_ns() >= freeze_ns && freeze(self))
-            return WEIR_ETIMEOUT;
-    }
+    pthread_mutex_lock(&self->task_lock);
+    while (!self->done && pthread_cond_timedwait(&self->task_changed, &self->task_lock, &until) == 0)
+        continue;
+    done = self->done;
+    *status = self->status;
+    pthread_mutex_unlock(&self->task_lock);
+    return done;
 }
 
 void instance_join(struct weir_self *self)

@@ -47,7 +47,7 @@ struct weir_self { /* one object */
     uint32_t bit;         /* its holder bit in the seat */
     struct config_section section; /* a copy, whose interval, timeout and max_series may be newer than the rest */
     const struct weir_plugin *plugin;
-    struct instances *all;
+    struct instances *all;         /* the set that it belongs to */
     struct generation *generation; /* of the configuration that the section's values, labels and bindings lie in */
     void *state;
     struct weir_sample *batch; /* a sink's, FEED_BATCH samples */
@@ -96,10 +96,14 @@ int instance_check(struct weir_self *self);
 
 /* Gives the next task; the one before is done, or was not begun. */
 void instance_give(struct weir_self *self, enum instance_task task);
-/* Waits for it and returns its status.  A callback that runs on beyond patience_ns is interrupted; one that has not returned
- * grace_ns later is frozen: WEIR_ETIMEOUT.  Other instances are supervised meanwhile. */
-int instance_await(struct weir_self *self, int64_t patience_ns, int64_t grace_ns);
-/* What becomes of a frozen one: it goes on; or it is given up, named and counted, with all that is its own. */
+/* Waits for it until a time (CLOCK_MONOTONIC) at most; true when it is done, with its status. */
+bool instance_done(struct weir_self *self, int64_t until_ns, int *status);
+/* Makes the callback that runs return soon. */
+void instance_interrupt(struct weir_self *self);
+/* Freezes the callback that runs; false if it is between callbacks just now, and will come to its task. */
+bool instance_freeze(struct weir_self *self);
+bool instance_is_frozen(struct weir_self *self);
+/* What becomes of a frozen one: it goes on; or it is given up, named and counted. */
 void instance_thaw(struct weir_self *self);
 void instance_abandon(struct weir_self *self);
 /* Joins the thread, which has done INSTANCE_DESTROY. */

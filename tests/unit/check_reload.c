@@ -555,9 +555,9 @@ START_TEST(one_that_hangs_is_given_up_when_its_successor_works)
     ck_assert_int_eq(load("timeout = \"100ms\"\npart \"a\" { hang = \"collect\" }\npart \"b\" { level = 2 }\n"), WEIR_OK);
     WAIT(witness_sees("level/only/b", 2));
     ck_assert_int_eq(load("timeout = \"100ms\"\npart \"a\" { fail = \"start\" }\npart \"b\" { level = 2 }\n"), WEIR_EFAIL);
-    ck_assert_uint_eq(instances_abandoned(all), 0);
+    ck_assert_uint_eq(seats_abandoned(&all->seats), 0);
     ck_assert_int_eq(load("timeout = \"100ms\"\npart \"a\" { level = 4 }\npart \"b\" { level = 2 }\n"), WEIR_OK);
-    ck_assert_uint_eq(instances_abandoned(all), 1);
+    ck_assert_uint_eq(seats_abandoned(&all->seats), 1);
     WAIT(witness_sees("level/only/a", 4));
     /* It returns after all, and changes nothing. */
     atomic_store(&released, true);
@@ -575,7 +575,7 @@ START_TEST(one_that_hangs_is_left_alone_when_its_successor_fails)
     ck_assert_int_eq(load("timeout = \"100ms\"\npart \"a\" { level = 3 hang = \"collect\" }\n"), WEIR_OK);
     ck_assert_int_eq(load("timeout = \"100ms\"\npart \"a\" { hang = \"create\" }\n"), WEIR_ETIMEOUT);
     ck_assert_ptr_nonnull(strstr(why, "part/a could not be created: the plugin does not return from it"));
-    ck_assert_uint_eq(instances_abandoned(all), 1); /* the successor */
+    ck_assert_uint_eq(seats_abandoned(&all->seats), 1); /* the successor */
     atomic_store(&released, true);
     WAIT(witness_sees("level/only/a", 3));
 }
