@@ -282,8 +282,11 @@ static void sample_prose(const char *prefix, const char *text, FILE *out)
 /* PREFIX is what the lines of the section begin with.  Keys that need not be there stand behind a #. */
 static void sample_options(const struct weir_option *options, const char *prefix, FILE *out)
 {
+    size_t bare = strlen(prefix); /* without blanks at its end */
     bool first = true;
 
+    while (bare && prefix[bare - 1] == ' ')
+        bare--;
     for (; options && options->name; options++) {
         struct strbuf prose = {.ceiling = TEXT_BYTES_MAX}, value = {.ceiling = TEXT_BYTES_MAX};
         const char *off = options->flags & WEIR_REQUIRED ? "" : "#";
@@ -292,7 +295,7 @@ static void sample_options(const struct weir_option *options, const char *prefix
         if (options->flags & WEIR_TITLE)
             continue;
         if (!first)
-            fprintf(out, "%.*s\n", (int)strcspn(prefix, " "), prefix);
+            fprintf(out, "%.*s\n", (int)bare, prefix);
         first = false;
         snprintf(before, sizeof(before), "%s# ", prefix);
         strbuf_printf(&prose, "%s (", options->help ? options->help : "");
