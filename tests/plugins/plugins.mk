@@ -4,7 +4,11 @@ TEST_PLUGIN_ANY_SYMBOL = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /no
 
 check_LTLIBRARIES += tests/plugins/good.la tests/plugins/hang.la tests/plugins/crash.la tests/plugins/nonsense.la \
 	tests/plugins/other_major.la tests/plugins/no_symbol.la tests/plugins/refuses.la tests/plugins/wrong_name.la \
-	tests/plugins/bad_options.la tests/plugins/old_size.la tests/plugins/counter.la
+	tests/plugins/bad_options.la tests/plugins/old_size.la tests/plugins/counter.la \
+	tests/plugins/everything.la
+tests_plugins_everything_la_SOURCES = tests/plugins/everything.c
+tests_plugins_everything_la_CPPFLAGS = $(AM_CPPFLAGS)
+tests_plugins_everything_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
 tests_plugins_good_la_SOURCES = tests/plugins/good.c
 tests_plugins_good_la_CPPFLAGS = $(AM_CPPFLAGS)
 tests_plugins_good_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
