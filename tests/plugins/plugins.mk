@@ -4,7 +4,7 @@ TEST_PLUGIN_ANY_SYMBOL = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /no
 
 check_LTLIBRARIES += tests/plugins/good.la tests/plugins/hang.la tests/plugins/crash.la tests/plugins/nonsense.la \
 	tests/plugins/other_major.la tests/plugins/no_symbol.la tests/plugins/refuses.la tests/plugins/wrong_name.la \
-	tests/plugins/bad_options.la tests/plugins/old_size.la tests/plugins/counter.la
+	tests/plugins/bad_options.la tests/plugins/old_size.la tests/plugins/counter.la tests/plugins/stage.la tests/plugins/stage_user.la
 tests_plugins_good_la_SOURCES = tests/plugins/good.c
 tests_plugins_good_la_CPPFLAGS = $(AM_CPPFLAGS)
 tests_plugins_good_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
@@ -38,3 +38,7 @@ tests_plugins_other_major_la_LDFLAGS = $(TEST_PLUGIN_ANY_SYMBOL)
 tests_plugins_no_symbol_la_SOURCES = tests/plugins/no_symbol.c
 tests_plugins_no_symbol_la_CPPFLAGS = $(AM_CPPFLAGS)
 tests_plugins_no_symbol_la_LDFLAGS = $(TEST_PLUGIN_ANY_SYMBOL)
+tests_plugins_stage_la_SOURCES = tests/plugins/stage.c tests/plugins/stage.h tests/plugins/small.h
+tests_plugins_stage_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
+tests_plugins_stage_user_la_SOURCES = tests/plugins/stage_user.c tests/plugins/stage.h tests/plugins/small.h
+tests_plugins_stage_user_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
