@@ -4,7 +4,9 @@ TEST_PLUGIN_ANY_SYMBOL = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /no
 
 check_LTLIBRARIES += tests/plugins/good.la tests/plugins/hang.la tests/plugins/crash.la tests/plugins/nonsense.la \
 	tests/plugins/other_major.la tests/plugins/no_symbol.la tests/plugins/refuses.la tests/plugins/wrong_name.la \
-	tests/plugins/bad_options.la tests/plugins/old_size.la tests/plugins/counter.la tests/plugins/stage.la tests/plugins/stage_user.la
+	tests/plugins/bad_options.la tests/plugins/old_size.la tests/plugins/counter.la tests/plugins/stage.la tests/plugins/stage_user.la \
+	tests/plugins/wrong_size.la tests/plugins/older.la tests/plugins/outside.la tests/plugins/released.la tests/plugins/leak.la \
+	tests/plugins/awkward.la
 tests_plugins_good_la_SOURCES = tests/plugins/good.c
 tests_plugins_good_la_CPPFLAGS = $(AM_CPPFLAGS)
 tests_plugins_good_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
@@ -42,3 +44,15 @@ tests_plugins_stage_la_SOURCES = tests/plugins/stage.c tests/plugins/stage.h tes
 tests_plugins_stage_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
 tests_plugins_stage_user_la_SOURCES = tests/plugins/stage_user.c tests/plugins/stage.h tests/plugins/small.h
 tests_plugins_stage_user_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
+tests_plugins_wrong_size_la_SOURCES = tests/plugins/wrong_size.c tests/plugins/small.h
+tests_plugins_wrong_size_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
+tests_plugins_older_la_SOURCES = tests/plugins/older.c tests/plugins/small.h
+tests_plugins_older_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
+tests_plugins_outside_la_SOURCES = tests/plugins/outside.c tests/plugins/small.h
+tests_plugins_outside_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
+tests_plugins_released_la_SOURCES = tests/plugins/released.c tests/plugins/small.h
+tests_plugins_released_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
+tests_plugins_leak_la_SOURCES = tests/plugins/leak.c tests/plugins/small.h
+tests_plugins_leak_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
+tests_plugins_awkward_la_SOURCES = tests/plugins/awkward.c tests/plugins/small.h
+tests_plugins_awkward_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
