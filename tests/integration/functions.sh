@@ -99,6 +99,15 @@ pg_stop() { as_postgres "$(cat "$pg_data/../bindir")/pg_ctl" -D "$pg_data" -m "$
 pg_start() { as_postgres "$(cat "$pg_data/../bindir")/pg_ctl" -D "$pg_data" -l "$pg_data/../log" -w -t "$wait_limit" start >/dev/null 2>&1; }
 sql() { psql -XqtA -v ON_ERROR_STOP=1 "$@"; }
 
+# use_test_plugins: weir finds the small plugins of tests/plugins too.
+use_test_plugins() {
+    printf '#!/bin/sh\nexec "%s" "$@" --plugin-dir "%s"\n' "$weir" "${TEST_PLUGIN_DIR:?}" > "$scratch/weir-both"
+    chmod 755 "$scratch/weir-both"
+    weir=$scratch/weir-both
+}
+# live WORD...: what one says to the running weir.
+live() { "$weir" "$@" --plugin-dir "$plugin_dir" --socket "$scratch/control"; }
+
 # start_weir CONFIG: runs it; sets weir_pid, weir_log, and url once it listens.
 start_weir() {
     weir_log=$scratch/weir.log
