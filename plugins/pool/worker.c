@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -113,27 +114,33 @@ static bool job_start(struct worker *worker, struct job *job)
 }
 
 int worker_resolve(struct worker *worker, const struct weir_host *host, struct weir_self *user, const char *name,
-                   int64_t deadline_ns, struct worker_addresses *addresses)
+                   int64_t deadline_ns, struct worker_addresses *addresses, char *reason, size_t room)
 {
     struct job *job = calloc(1, sizeof(*job) + strlen(name) + 1);
     int status;
 
-    if (!job)
+    if (!job) {
+        snprintf(reason, room, "no memory");
         return WEIR_ENOMEM;
+    }
     atomic_init(&job->users, 1);
     memcpy(job->name, name, strlen(name) + 1);
     job->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (job->done_fd < 0 || !job_start(worker, job)) {
-        status = host->fail(user, WEIR_EFAIL, "could not look up \"%s\": earlier lookups still hang", name);
+    if (job->done_fd < 0) {
+        snprintf(reason, room, "could not look up \"%s\": %s", name, strerror(errno));
+        status = WEIR_EFAIL;
         goto out;
     }
-    status = host->wait_fd(user, job->done_fd, POLLIN, deadline_ns);
+    /* With too many that hang, it is refused at once. */
+    status = job_start(worker, job) ? host->wait_fd(user, job->done_fd, POLLIN, deadline_ns) : WEIR_ETIMEOUT;
     if (status == WEIR_ETIMEOUT) {
-        status = host->fail(user, WEIR_ETIMEOUT, "could not look up \"%s\" in time: the name server does not answer", name);
-    } else if (status > 0 && (job->error || !job->addresses.count)) {
-        status = host->fail(user, WEIR_EFAIL, "could not look up \"%s\": %s", name,
-                            job->error ? gai_strerror(job->error) : "no address");
-    } else if (status > 0) {
+        snprintf(reason, room, "could not look up \"%s\": the name server does not answer", name);
+    } else if (status < 0) {
+        snprintf(reason, room, "could not look up \"%s\": interrupted", name);
+    } else if (job->error || !job->addresses.count) {
+        snprintf(reason, room, "could not look up \"%s\": %s", name, job->error ? gai_strerror(job->error) : "no address");
+        status = WEIR_EFAIL;
+    } else {
         *addresses = job->addresses;
         status = WEIR_OK;
     }

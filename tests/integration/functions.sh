@@ -13,6 +13,7 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/weir-test.XXXXXX")
 chmod 0755 "$scratch"
 failures=0
 weir_pid=
+weir_via=() # a command that starts weir: nsenter, env
 pg_datas=()
 
 # Runs a command as a user who may run PostgreSQL.
@@ -94,6 +95,12 @@ start_postgresql() {
     as_postgres "$bindir/pg_ctl" -D "$pg_data" -l "$root/log" -w -t "$wait_limit" start >"$root/start.log" 2>&1 ||
         { cat "$root/start.log" "$root/log"; return 1; }
 }
+# hba LINE...: puts lines before all others of pg_hba.conf, and has them read.
+hba() {
+    local file=$pg_data/pg_hba.conf
+    { printf '%s\n' "$@"; cat "$file"; } > "$scratch/hba" && as_postgres tee "$file" <"$scratch/hba" >/dev/null
+    sql -c "SELECT pg_reload_conf()" >/dev/null
+}
 postmaster() { head -1 "$pg_data/postmaster.pid"; }
 pg_stop() { as_postgres "$(cat "$pg_data/../bindir")/pg_ctl" -D "$pg_data" -m "${1:-fast}" -w stop >/dev/null 2>&1; }
 pg_start() { as_postgres "$(cat "$pg_data/../bindir")/pg_ctl" -D "$pg_data" -l "$pg_data/../log" -w -t "$wait_limit" start >/dev/null 2>&1; }
@@ -103,7 +110,7 @@ sql() { psql -XqtA -v ON_ERROR_STOP=1 "$@"; }
 start_weir() {
     weir_log=$scratch/weir.log
     : > "$weir_log"
-    "$weir" run -c "$1" --plugin-dir "$plugin_dir" >"$weir_log" 2>&1 &
+    ${weir_via[@]+"${weir_via[@]}"} "$weir" run -c "$1" --plugin-dir "$plugin_dir" >"$weir_log" 2>&1 &
     weir_pid=$!
     wait_until "weir is running" grep -q 'runs [0-9]* instances' "$weir_log" || { cat "$weir_log"; return 1; }
     url=$(sed -n 's/.*listening on \(https*:[^ ]*\).*/\1/p' "$weir_log" | head -1)
@@ -120,6 +127,17 @@ stop_weir() {
     check "no sanitizer report" no_report
 }
 no_report() { ! grep -E 'ERROR: (Address|Thread|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:' "$weir_log"; }
+
+# namespace COMMAND...: runs a command in mount and network namespaces of its own; sets namespace_pid, and via to what enters them.
+namespace() {
+    local root=-U
+    [ "$(id -u)" = 0 ] && root=
+    # shellcheck disable=SC2086
+    unshare ${root:+-Ur} -mn "$@" &
+    namespace_pid=$!
+    via=(nsenter -t $namespace_pid ${root:+-U --preserve-credentials} -m -n)
+}
+can_namespace() { if [ "$(id -u)" = 0 ]; then unshare -mn true; else unshare -Urmn true; fi 2>/dev/null; }
 
 # metric NAME [LABEL...]: value of the one line that has this name and all these labels (a="b").
 metric() {
