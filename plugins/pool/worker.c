@@ -21,6 +21,7 @@ struct job {
     struct worker *worker;
     _Atomic unsigned users; /* the thread and the caller */
     int done_fd;            /* readable when done */
+    _Atomic bool done;      /* what it found may be read */
     PGcancel *cancel;       /* or a name: */
     int error;              /* of getaddrinfo */
     struct worker_addresses addresses;
@@ -78,6 +79,7 @@ static void *job_main(void *context)
         (void)PQcancel(job->cancel, ignored, sizeof(ignored));
     else
         look_up(job);
+    atomic_store_explicit(&job->done, true, memory_order_release);
     if (job->done_fd >= 0)
         (void)!write(job->done_fd, &one, sizeof(one));
     job_leave(job);
@@ -137,7 +139,7 @@ int worker_resolve(struct worker *worker, const struct weir_host *host, struct w
         snprintf(reason, room, "could not look up \"%s\": the name server does not answer", name);
     } else if (status < 0) {
         snprintf(reason, room, "could not look up \"%s\": interrupted", name);
-    } else if (job->error || !job->addresses.count) {
+    } else if (!atomic_load_explicit(&job->done, memory_order_acquire) || job->error || !job->addresses.count) {
         snprintf(reason, room, "could not look up \"%s\": %s", name, job->error ? gai_strerror(job->error) : "no address");
         status = WEIR_EFAIL;
     } else {
