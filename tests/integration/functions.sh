@@ -11,6 +11,9 @@ pg_bin=${PG_BIN:-/usr/lib/postgresql/15/bin}
 wait_limit=${WAIT_LIMIT:-60}
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/weir-test.XXXXXX")
 chmod 0755 "$scratch"
+# A collector that hangs fails a check, and does not hold up the test.
+printf 'max-time = %s\n' "$wait_limit" > "$scratch/.curlrc"
+export CURL_HOME=$scratch
 failures=0
 weir_pid=
 weir_via=() # a command that starts weir: nsenter, env
@@ -117,10 +120,14 @@ start_weir() {
 }
 # stop_weir: SIGTERM; it must exit 0 in time, and a sanitizer must have nothing to say.
 stop_weir() {
-    local began=$SECONDS status
+    local began=$SECONDS status watchdog
     kill -TERM "$weir_pid"
+    (for _ in $(seq "$wait_limit"); do sleep 1; done; kill -KILL "$weir_pid") 2>/dev/null & # one that hangs fails, and goes
+    watchdog=$!
     wait "$weir_pid"
     status=$?
+    kill "$watchdog"
+    wait "$watchdog" 2>/dev/null
     weir_pid=
     check "weir stops with status 0" [ "$status" = 0 ]
     check "weir stops within 5 seconds" [ $((SECONDS - began)) -le "${STOP_LIMIT:-5}" ]
