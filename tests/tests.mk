@@ -1,13 +1,16 @@
 # Unit tests, with the sources they test compiled in; small plugins to test the host with; fuzzers.
 if WITH_CHECK
-check_PROGRAMS += tests/unit/check_ring tests/unit/check_series tests/unit/check_core tests/unit/check_config \
-	tests/unit/check_loader tests/unit/check_reload
+check_PROGRAMS += tests/unit/check_ring tests/unit/check_series tests/unit/check_feed tests/unit/check_core \
+	tests/unit/check_config tests/unit/check_loader tests/unit/check_reload
 tests_unit_check_ring_SOURCES = tests/unit/check_ring.c core/ring.c
 tests_unit_check_ring_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_check_ring_LDADD = $(CHECK_LIBS)
 tests_unit_check_series_SOURCES = tests/unit/check_series.c core/ring.c core/series.c core/pass.c
 tests_unit_check_series_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_check_series_LDADD = $(CHECK_LIBS)
+tests_unit_check_feed_SOURCES = tests/unit/check_feed.c core/ring.c core/series.c core/pass.c core/feed.c
+tests_unit_check_feed_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_check_feed_LDADD = $(CHECK_LIBS)
 tests_unit_check_core_SOURCES = tests/unit/check_core.c core/secret.c core/schedule.c core/service.c core/process.c \
 	core/util/arena.c core/util/strbuf.c
 tests_unit_check_core_CPPFLAGS = $(TEST_CPPFLAGS)
