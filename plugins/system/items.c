@@ -40,6 +40,16 @@ struct item *items_find(struct items *items, const char *key, size_t length)
     return NULL;
 }
 
+struct item *items_expected(struct items *items, const char *line, size_t length)
+{
+    struct item *item = items->next < items->count ? items->list[items->next] : NULL;
+
+    if (!item || length <= item->key_length || line[item->key_length] != ' ' || memcmp(item->key, line, item->key_length) != 0)
+        return NULL;
+    items->next++;
+    return item;
+}
+
 static bool reserve(struct items *items)
 {
     size_t room = items->room ? items->room * 2 : 16;

@@ -29,6 +29,8 @@ struct items {
 void items_init(struct items *items, size_t width, size_t ceiling);
 /* The item with this key; NULL if it is not known. */
 struct item *items_find(struct items *items, const char *key, size_t length);
+/* The one that is expected next, if the line begins with its key and a blank: nothing else of the line need be read to know. */
+struct item *items_expected(struct items *items, const char *line, size_t length);
 /* A new one, seen in `pass`; NULL at the ceiling, or without memory. */
 struct item *items_add(struct items *items, const char *key, size_t length, uint64_t pass);
 /* Takes back the one that was added last. */

@@ -1,6 +1,6 @@
 """The host's figures: CPU of a full pass of the plugin `system` beside that of a scrape of Debian's node_exporter, in one run.
 
-node_exporter has only the collectors that the plugin has groups for.  Every figure is the median of five turns of 60 passes or
+node_exporter has only the collectors that the plugin has groups for; both show figures of their own as well.  Every figure is the median of five turns of 60 passes or
 scrapes each, which take turns at the same pace; CPU is that of the processes' /proc/PID/task/*/schedstat.  A pass is one turn of
 every group, and what the sink makes of it; weir's own figures are collected once a minute and are not part of it.
 """
@@ -58,8 +58,8 @@ try:
         f.write('plugins = { "http", "system", "prometheus" }\ninterval = "60s"\nhttp { listen = "127.0.0.1:%d" }\n'
                 'system { interval = "%dms" groups = { %s } }\nprometheus { }\n' % (weir_port, INTERVAL * 1e3, ', '.join('"%s"' % g for g in GROUPS)))
     weir = start(os.environ['WEIR'], 'run', '-c', work + '/weir.conf', '--plugin-dir', os.environ['PLUGIN_DIR'])
-    peer = start('prometheus-node-exporter', '--web.listen-address=127.0.0.1:%d' % peer_port, '--web.disable-exporter-metrics',
-                 '--collector.disable-defaults', *['--collector.' + c for c in COLLECTORS])
+    peer = start('prometheus-node-exporter', '--web.listen-address=127.0.0.1:%d' % peer_port, '--collector.disable-defaults',
+                 *['--collector.' + c for c in COLLECTORS])
     wait('weir', lambda: b'\nnode_uname_info' in get(weir_port))
     wait('node_exporter', lambda: b'\nnode_uname_info' in get(peer_port))
     for _ in range(20): get(weir_port), get(peer_port)

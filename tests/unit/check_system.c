@@ -331,6 +331,12 @@ START_TEST(five_thousand_interfaces_come_and_go)
     ck_assert_uint_eq(pass_of_interfaces(&items, 4, 0, 10, &forgotten), 0);
     ck_assert_uint_eq(items.count, 10);
     ck_assert_uint_eq(forgotten, 4990);
+    ck_assert_str_eq(items.list[0]->key, "veth0");
+    ck_assert_ptr_null(items_expected(&items, "veth0", 5)); /* the line ends */
+    ck_assert_ptr_null(items_expected(&items, "veth00 17", 9));
+    ck_assert_ptr_null(items_expected(&items, "veth1 17", 8));
+    ck_assert_ptr_eq(items_expected(&items, "veth0 17", 8), items.list[0]);
+    ck_assert_uint_eq(items.next, 1);
     ck_assert_ptr_nonnull(items_add(&items, "new", 3, 5));
     items_drop(&items);
     ck_assert_ptr_null(items_find(&items, "new", 3));
