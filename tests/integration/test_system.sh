@@ -130,7 +130,7 @@ PY
 if [ "$(id -u)" = 0 ] && [ -w /dev/fuse ]; then
     python3 "$scratch/fuse.py" "$scratch/hung" >"$scratch/fuse.log" 2>&1 &
     fuse_pid=$!
-    until grep -q . "$scratch/fuse.log"; do sleep 0.05; done
+    wait_until "a mount of FUSE is tried" grep -q . "$scratch/fuse.log"
 fi
 if grep -q mounted "$scratch/fuse.log" 2>/dev/null; then
     mkdir "$scratch/good"
@@ -157,7 +157,8 @@ fi
 
 # ---- Recorded files ----
 proc=$scratch/proc
-mkdir -p "$proc/net" "$proc/1" "$scratch/sys"
+root=$scratch/root
+mkdir -p "$proc/net" "$proc/1" "$scratch/sys" "$root/data" "$root/own" "$root/run/udev/data"
 put() { cat > "$proc/$1.new" && mv "$proc/$1.new" "$proc/$1"; }
 netdev() {
     printf 'Inter-|   Receive  |  Transmit\n face |bytes    packets|bytes\n'
@@ -169,8 +170,10 @@ printf 'pgfault 9007199254740993\nnr_mapped 5\noom_kill 1' | put vmstat
 printf '   8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n   7 0 loop0 1 2 3 4 5 6 7 8 9 10 11\n   8 1\n' | put diskstats
 printf '0.25 0.50 12.75 1/80 1\n' | put loadavg
 printf '/dev/x /no/such/mount ext4 ro 0 0\n/dev/x /no/such/mount ext4 rw 0 0\nproc /proc proc rw 0 0\n/dev/y /bad\\377byte ext4 rw 0 0\n' | put 1/mounts
+printf '/dev/z /data ext4 ro 0 0\n/dev/z %s/own ext4 rw 0 0\n' "$root" >> "$proc/1/mounts"
+printf 'S:disk/x\nE:ID_MODEL=Model "1"\nE:ID_SERIAL=long\nE:ID_SERIAL_SHORT=short\n' > "$root/run/udev/data/b8:0"
 netdev lo eth0 wg0 | put net/dev
-sed "s|^system .*|system { proc = \"$proc\" sys = \"$scratch/sys\" }|" "$scratch/weir.conf" > "$scratch/recorded.conf"
+sed "s|^system .*|system { proc = \"$proc\" sys = \"$scratch/sys\" root = \"$root\" }|" "$scratch/weir.conf" > "$scratch/recorded.conf"
 start_weir "$scratch/recorded.conf" || exit 1
 wait_until "figures come from recorded files" has_metric node_network_receive_bytes_total
 check "CPU time" metric_is 400 node_cpu_seconds_total 'cpu="0"' 'mode="idle"'
@@ -188,6 +191,9 @@ check "a loop device is left out" lacks_metric 'node_disk_reads_completed_total.
 check "load" metric_is 12.75 node_load15
 check "a mount that is not there has an error" metric_is 1 node_filesystem_device_error 'mountpoint="/no/such/mount"'
 check "a byte that is not UTF-8 is shown" metric_is 1 node_filesystem_device_error 'mountpoint="/bad\\xFFbyte"'
+check "a mount is looked for under the root" metric_is 1 node_filesystem_readonly 'mountpoint="/data"'
+check "which a name does not show twice" metric_is 0 node_filesystem_device_error 'mountpoint="/own"'
+check "what udev knows of a disk" metric_is 1 node_disk_info 'device="sda",major="8",minor="0",model="Model \"1\"",serial="short"'
 check "figures of other groups do not wait for pressure" lacks_metric node_pressure_
 check "a missing file is told once" [ "$(log_count 'pressure.*could not read')" = 1 ]
 check "so is /sys" [ "$(log_count 'clocksource.*could not read')" = 1 ]
