@@ -13,9 +13,10 @@ enum { DISK_INFO = DISK_FIGURES, DISK_SERIES };
 #define SECTOR_BYTES 512u /* whatever the disk's own sectors are */
 
 enum measure { NUMBER, SECTORS, MILLISECONDS };
-static const enum measure measures[DISK_FIGURES] = {NUMBER, NUMBER, SECTORS, MILLISECONDS, NUMBER, NUMBER, SECTORS, MILLISECONDS, NUMBER,
-                                                    MILLISECONDS, MILLISECONDS, NUMBER, NUMBER, NUMBER, MILLISECONDS, NUMBER,
-                                                    MILLISECONDS};
+static const enum measure measures[DISK_FIGURES] = {
+    NUMBER, NUMBER,       SECTORS,      MILLISECONDS, NUMBER, NUMBER,       SECTORS, MILLISECONDS, /* reads, writes */
+    NUMBER, MILLISECONDS, MILLISECONDS, NUMBER,       NUMBER, NUMBER,       MILLISECONDS,          /* now, discards: sectors as such */
+    NUMBER, MILLISECONDS};                                                                         /* flushes */
 
 static int diskstats_create(struct part *part)
 {
@@ -27,17 +28,19 @@ static int diskstats_create(struct part *part)
         {"node_disk_writes_completed_total", NULL, "The total number of writes completed successfully.", WEIR_COUNTER},
         {"node_disk_writes_merged_total", NULL, "The number of writes merged.", WEIR_COUNTER},
         {"node_disk_written_bytes_total", "bytes", "The total number of bytes written successfully.", WEIR_COUNTER},
-        {"node_disk_write_time_seconds_total", "seconds", "This is the total number of seconds spent by all writes.", WEIR_COUNTER},
+        {"node_disk_write_time_seconds_total", "seconds", "This is the total number of seconds spent by all writes.",
+         WEIR_COUNTER},
         {"node_disk_io_now", NULL, "The number of I/Os currently in progress.", WEIR_GAUGE},
         {"node_disk_io_time_seconds_total", "seconds", "Total seconds spent doing I/Os.", WEIR_COUNTER},
         {"node_disk_io_time_weighted_seconds_total", "seconds", "The weighted # of seconds spent doing I/Os.", WEIR_COUNTER},
         {"node_disk_discards_completed_total", NULL, "The total number of discards completed successfully.", WEIR_COUNTER},
         {"node_disk_discards_merged_total", NULL, "The total number of discards merged.", WEIR_COUNTER},
         {"node_disk_discarded_sectors_total", NULL, "The total number of sectors discarded successfully.", WEIR_COUNTER},
-        {"node_disk_discard_time_seconds_total", "seconds", "This is the total number of seconds spent by all discards.", WEIR_COUNTER},
-        {"node_disk_flush_requests_total", NULL, "The total number of flush requests completed successfully", WEIR_COUNTER},
-        {"node_disk_flush_requests_time_seconds_total", "seconds", "This is the total number of seconds spent by all flush requests.",
+        {"node_disk_discard_time_seconds_total", "seconds", "This is the total number of seconds spent by all discards.",
          WEIR_COUNTER},
+        {"node_disk_flush_requests_total", NULL, "The total number of flush requests completed successfully", WEIR_COUNTER},
+        {"node_disk_flush_requests_time_seconds_total", "seconds",
+         "This is the total number of seconds spent by all flush requests.", WEIR_COUNTER},
         [DISK_INFO] = {"node_disk_info", NULL, "Info of /sys/block/<block_device>.", WEIR_INFO}};
     int status = part_file(part, 0, part->system->config->proc, "diskstats");
 
@@ -55,7 +58,8 @@ static void udev_read(const struct system *system, const char *major, const char
     const struct {
         const char *name;
         char *to;
-    } properties[] = {{"ID_PATH", udev->path}, {"ID_WWN", udev->wwn}, {"ID_MODEL", udev->model}, {"ID_REVISION", udev->revision},
+    } properties[] = {{"ID_PATH", udev->path}, {"ID_WWN", udev->wwn}, {"ID_MODEL", udev->model},
+                      {"ID_REVISION", udev->revision},
                       {"SCSI_IDENT_SERIAL", udev->serial[0]}, {"ID_SERIAL_SHORT", udev->serial[1]}, {"ID_SERIAL", udev->serial[2]}};
     struct buffer buffer = {NULL, 0}; /* the instance's holds the disks */
     struct text rest, line, name, value;

@@ -42,7 +42,8 @@ static int time_collect(struct part *part, const struct weir_pass *pass)
     int status = WEIR_OK;
 
     if (localtime_r(&seconds, &local))
-        status = part_item(part, pass, (struct text){local.tm_zone, local.tm_zone + strlen(local.tm_zone)}, time_zone_make, NULL, &item);
+        status = part_item(part, pass, (struct text){local.tm_zone, local.tm_zone + strlen(local.tm_zone)}, time_zone_make,
+                           NULL, &item);
     part_items_end(part, pass);
     if (item)
         values[1] = value_f64(item->handles[0], (double)local.tm_gmtoff);
@@ -56,8 +57,10 @@ const struct part_kind time_kind = {.name = "time", .create = time_create, .coll
 static int clocksource_create(struct part *part)
 {
     static const struct figure figures[] = {
-        {"node_time_clocksource_available_info", NULL, "Available clocksources read from '/sys/devices/system/clocksource'.", WEIR_INFO},
-        {"node_time_clocksource_current_info", NULL, "Current clocksource read from '/sys/devices/system/clocksource'.", WEIR_INFO}};
+        {"node_time_clocksource_available_info", NULL,
+         "Available clocksources read from '/sys/devices/system/clocksource'.", WEIR_INFO},
+        {"node_time_clocksource_current_info", NULL,
+         "Current clocksource read from '/sys/devices/system/clocksource'.", WEIR_INFO}};
     static const char *const files[] = {"devices/system/clocksource/clocksource0/available_clocksource",
                                         "devices/system/clocksource/clocksource0/current_clocksource"};
     int status = part_families(part, figures, COUNT_OF(figures));
@@ -68,7 +71,7 @@ static int clocksource_create(struct part *part)
     return status;
 }
 
-/* The key is the file's whole text: its words are the clock sources.  The current one is an item of its own. */
+/* The key is a letter for the file, and a clock source. */
 static int clocksource_make(struct part *part, struct item *item, const void *line)
 {
     const struct weir_label labels[] = {{"clocksource", item->key + 1}, {"device", "0"}};
@@ -111,8 +114,8 @@ const struct part_kind clocksource_kind = {.name = "clocksource", .create = cloc
 
 static int uname_create(struct part *part)
 {
-    static const struct figure figure = {"node_uname_info", NULL, "Labeled system information as provided by the uname system call.",
-                                         WEIR_INFO};
+    static const struct figure figure = {"node_uname_info", NULL,
+                                         "Labeled system information as provided by the uname system call.", WEIR_INFO};
 
     items_init(&part->items, 1, PART_ITEMS_MAX);
     return part_families(part, &figure, 1);

@@ -21,7 +21,8 @@ static int named_series(struct part *part, struct item *item, const char *prefix
                         const struct figure *figure)
 {
     char full[LINE_NAME_MAX + 64], help[LINE_NAME_MAX + 64];
-    const struct weir_family family = {.size = sizeof(family), .kind = figure->kind, .name = full, .unit = figure->unit, .help = help};
+    const struct weir_family family = {.size = sizeof(family), .kind = figure->kind, .name = full, .unit = figure->unit,
+                                       .help = help};
     uint32_t id;
     int status;
 

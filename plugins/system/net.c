@@ -22,8 +22,8 @@ static int netdev_create(struct part *part)
 {
     static const char *const names[NETDEV_SERIES] = {
         "receive_bytes", "receive_packets", "receive_errs", "receive_drop", "receive_fifo", "receive_frame", "receive_compressed",
-        "receive_multicast", "transmit_bytes", "transmit_packets", "transmit_errs", "transmit_drop", "transmit_fifo", "transmit_colls",
-        "transmit_carrier", "transmit_compressed", [NETDEV_NOHANDLER] = "receive_nohandler"};
+        "receive_multicast", "transmit_bytes", "transmit_packets", "transmit_errs", "transmit_drop", "transmit_fifo",
+        "transmit_colls", "transmit_carrier", "transmit_compressed", [NETDEV_NOHANDLER] = "receive_nohandler"};
     int status = part_file(part, 0, part->system->config->proc, "net/dev");
 
     items_init(&part->items, NETDEV_SERIES, PART_ITEMS_MAX);

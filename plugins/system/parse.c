@@ -124,7 +124,9 @@ enum line parse_cpu(struct text line, struct cpu_line *cpu)
     if (cpu->number.at == cpu->number.end)
         return LINE_OTHER; /* the sum of all */
     memset(cpu->ticks, 0, sizeof(cpu->ticks));
-    return text_u64(cpu->number, &number) && numbers(&line, cpu->ticks, CPU_MODES, &count) && count > CPU_IDLE ? LINE_GOOD : LINE_BAD;
+    if (!text_u64(cpu->number, &number) || !numbers(&line, cpu->ticks, CPU_MODES, &count))
+        return LINE_BAD;
+    return count > CPU_IDLE ? LINE_GOOD : LINE_BAD;
 }
 
 enum line parse_stat(struct text line, enum stat_figure *figure, uint64_t *value)

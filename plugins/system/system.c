@@ -40,9 +40,9 @@ static const struct weir_option options[] = {
      .help = "Lines of /proc/vmstat to take."},
     {.name = NULL}};
 
-static const struct part_kind *const kinds[] = {&cpu_kind,   &stat_kind,      &loadavg_kind, &pressure_kind,
-                                                &meminfo_kind, &vmstat_kind,   &diskstats_kind, &netdev_kind,
-                                                &filesystem_kind, &time_kind, &clocksource_kind, &uname_kind};
+static const struct part_kind *const kinds[] = {&cpu_kind,        &stat_kind,   &loadavg_kind,     &pressure_kind,
+                                                &meminfo_kind,    &vmstat_kind, &diskstats_kind,   &netdev_kind,
+                                                &filesystem_kind, &time_kind,   &clocksource_kind, &uname_kind};
 
 const struct weir_host *host;
 
@@ -192,7 +192,8 @@ static int patterns_compile(struct weir_self *self, const struct system_config *
         if (!error)
             continue;
         regerror(error, pattern, why, sizeof(why));
-        return host->fail(self, WEIR_ECONFIG, "%s: \"%s\" cannot be used as a pattern: %s", patterns[system->npatterns].option, text, why);
+        return host->fail(self, WEIR_ECONFIG, "%s: \"%s\" cannot be used as a pattern: %s",
+                          patterns[system->npatterns].option, text, why);
     }
     return WEIR_OK;
 }
@@ -217,14 +218,16 @@ static int check(struct weir_self *self, const void *given)
 
     for (size_t i = 0; i < COUNT_OF(folders); i++)
         if (!folders[i][1] || folders[i][1][0] != '/')
-            return host->fail(self, WEIR_ECONFIG, "%s: \"%s\" is not an absolute path", folders[i][0], folders[i][1] ? folders[i][1] : "");
+            return host->fail(self, WEIR_ECONFIG, "%s: \"%s\" is not an absolute path", folders[i][0],
+                              folders[i][1] ? folders[i][1] : "");
     for (size_t i = 0; i < config->groups.count; i++) {
         size_t k = 0;
 
         while (k < COUNT_OF(kinds) && strcmp(kinds[k]->name, config->groups.items[i]) != 0)
             k++;
         if (k == COUNT_OF(kinds))
-            return host->fail(self, WEIR_ECONFIG, "groups: \"%s\" is not known; see `weir describe system`", config->groups.items[i]);
+            return host->fail(self, WEIR_ECONFIG, "groups: \"%s\" is not known; see `weir describe system`",
+                              config->groups.items[i]);
     }
     status = patterns_compile(self, config, &system);
     patterns_free(&system);

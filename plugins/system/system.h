@@ -88,7 +88,8 @@ int part_series(struct part *part, const struct figure *figures, size_t count);
 /* Reads a file of the part; failure is that of the pass. */
 int part_read(struct part *part, unsigned index, struct text *text);
 /* Finds the item of a key, or makes one; `make` fills a new one's handles and `own`, or marks it as excluded, and its failure
- * is that of the pass.  *item is NULL for one that the pass has had already, as for a mount over another, and beyond the limit, which is counted. */
+ * is that of the pass.  *item is NULL for one that the pass has had already, as a mount over another of the same names, and
+ * beyond the limit, which is counted. */
 typedef int part_make(struct part *part, struct item *item, const void *line);
 int part_item(struct part *part, const struct weir_pass *pass, struct text key, part_make *make, const void *line,
               struct item **item);
