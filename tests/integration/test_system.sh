@@ -39,6 +39,12 @@ wait_until "figures come" has_metric node_uname_info
 check "text 0.0.4 is strict" sh -c "curl -sf $url/metrics | python3 $here/exposition.py"
 check "OpenMetrics is strict" sh -c "curl -sf -H 'Accept: application/openmetrics-text' $url/metrics | python3 $here/exposition.py --openmetrics"
 
+units() {
+    curl -sf -H 'Accept: application/openmetrics-text' "$url/metrics" >"$scratch/m" &&
+        [ "$(grep -cE '^# TYPE node_[a-zA-Z0-9_]*_(bytes|seconds) ' "$scratch/m")" = "$(grep -c '^# UNIT node_' "$scratch/m")" ]
+}
+check "what is in bytes or seconds says so" units
+
 # A reading of the peer before and one after: what weir has in between lies between them.
 compare() {
     peer >"$scratch/before.txt" || return 1
@@ -129,12 +135,20 @@ if libc.mount(b'hung', sys.argv[1].encode(), b'fuse.test', 0, options.encode()) 
 print('mounted', flush=True)
 signal.pause()
 PY
-if [ "$(id -u)" = 0 ] && [ -w /dev/fuse ]; then
-    python3 "$scratch/fuse.py" "$scratch/hung" >"$scratch/fuse.log" 2>&1 &
+hang_mount() { # FOLDER: false if it cannot be done here
+    [ "$(id -u)" = 0 ] && [ -w /dev/fuse ] || return 1
+    : > "$scratch/fuse.log"
+    python3 "$scratch/fuse.py" "$1" >"$scratch/fuse.log" 2>&1 &
     fuse_pid=$!
     wait_until "a mount of FUSE is tried" grep -q . "$scratch/fuse.log"
-fi
-if grep -q mounted "$scratch/fuse.log" 2>/dev/null; then
+    grep -q mounted "$scratch/fuse.log"
+}
+hang_end() {
+    kill -KILL "$fuse_pid"
+    wait "$fuse_pid" 2>/dev/null
+    fuse_pid=
+}
+if hang_mount "$scratch/hung"; then
     mkdir "$scratch/good"
     mount -t tmpfs good "$scratch/good"
     mounted+=("$scratch/hung" "$scratch/good")
@@ -148,8 +162,7 @@ if grep -q mounted "$scratch/fuse.log" 2>/dev/null; then
     wait_until "others have figures" metric_is 0 node_filesystem_device_error 'device="good"'
     # A collector with a stuck thread stops all the same; but AddressSanitizer looks for leaks in every thread, and would wait.
     grep -q libasan <(ldd "$weir") || stop_weir
-    kill -KILL "$fuse_pid"; wait "$fuse_pid" 2>/dev/null
-    fuse_pid=
+    hang_end
     [ -z "$weir_pid" ] || stop_weir
     umount -l "$scratch/hung" "$scratch/good"; mounted=()
 else
@@ -200,6 +213,15 @@ check "figures of other groups do not wait for pressure" lacks_metric node_press
 check "a missing file is told once" [ "$(log_count 'pressure.*could not read')" = 1 ]
 check "so is /sys" [ "$(log_count 'clocksource.*could not read')" = 1 ]
 check "strict all the same" sh -c "curl -sf $url/metrics | python3 $here/exposition.py"
+
+if mkdir "$root/hung" && hang_mount "$root/hung"; then
+    mounted+=("$root/hung")
+    printf 'hung /hung fuse.test rw 0 0\n/dev/q /hung/below ext4 rw 0 0\n/dev/z /data ext4 rw 0 0\n' | put 1/mounts
+    wait_until "what is mounted beneath one that hangs has an error as well" metric_is 1 node_filesystem_device_error 'mountpoint="/hung/below"'
+    check "and no other" metric_is 0 node_filesystem_device_error 'mountpoint="/data"'
+    hang_end
+    umount -l "$root/hung"; mounted=()
+fi
 
 series=$(metric weir_group_series 'instance="system"' 'group="netdev"')
 netdev lo wg0 | put net/dev
