@@ -188,7 +188,7 @@ printf '/dev/x /no/such/mount ext4 ro 0 0\n/dev/x /no/such/mount ext4 rw 0 0\npr
 printf '/dev/z /data ext4 ro 0 0\n/dev/z %s/own ext4 rw 0 0\n' "$root" >> "$proc/1/mounts"
 printf 'S:disk/x\nE:ID_MODEL=Model "1"\nE:ID_SERIAL=long\nE:ID_SERIAL_SHORT=short\n' > "$root/run/udev/data/b8:0"
 netdev lo eth0 wg0 | put net/dev
-sed "s|^system .*|system { proc = \"$proc\" sys = \"$scratch/sys\" root = \"$root\" }|" "$scratch/weir.conf" > "$scratch/recorded.conf"
+sed "s|^system .*|system { proc = \"$proc\" sys = \"$scratch/sys\" root = \"$root\" filesystem_mount_timeout = \"1s\" }|" "$scratch/weir.conf" > "$scratch/recorded.conf"
 start_weir "$scratch/recorded.conf" || exit 1
 wait_until "figures come from recorded files" has_metric node_network_receive_bytes_total
 check "CPU time" metric_is 400 node_cpu_seconds_total 'cpu="0"' 'mode="idle"'
