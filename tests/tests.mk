@@ -28,6 +28,13 @@ tests_unit_check_reload_SOURCES = tests/unit/check_reload.c core/call.c core/con
 	core/service.c core/util/arena.c core/util/strbuf.c
 tests_unit_check_reload_CPPFLAGS = $(TEST_CPPFLAGS) -DINSTANCE_START_NS=INT64_C\(8000000000\) -DINSTANCE_STUCK_NS=INT64_C\(1000000000\)
 tests_unit_check_reload_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS) -ldl
+if WITH_SYSTEM
+check_PROGRAMS += tests/unit/check_system
+tests_unit_check_system_SOURCES = tests/unit/check_system.c plugins/system/file.c plugins/system/items.c \
+	plugins/system/parse.c plugins/system/probe.c
+tests_unit_check_system_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/system
+tests_unit_check_system_LDADD = $(CHECK_LIBS) -lpthread
+endif
 if WITH_HTTP
 if WITH_PG_STATS
 if WITH_PROMETHEUS
@@ -45,7 +52,7 @@ include tests/plugins/plugins.mk
 
 if FUZZ
 FUZZ_FLAGS = $(AM_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
-check_PROGRAMS += tests/fuzz/fuzz_config tests/fuzz/fuzz_http
+check_PROGRAMS += tests/fuzz/fuzz_config tests/fuzz/fuzz_http tests/fuzz/fuzz_system
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c core/config.c core/outline.c core/schema.c core/secret.c core/log.c \
 	core/util/arena.c core/util/strbuf.c
 tests_fuzz_fuzz_config_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -55,5 +62,8 @@ tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c plugins/http/http.c plugin
 tests_fuzz_fuzz_http_CPPFLAGS = $(TEST_CPPFLAGS) $(MICROHTTPD_CFLAGS)
 tests_fuzz_fuzz_http_CFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_http_LDADD = $(MICROHTTPD_LIBS) $(CRYPT_LIBS)
+tests_fuzz_fuzz_system_SOURCES = tests/fuzz/fuzz_system.c plugins/system/parse.c
+tests_fuzz_fuzz_system_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/system
+tests_fuzz_fuzz_system_CFLAGS = $(FUZZ_FLAGS)
 endif
 EXTRA_DIST += tests/fuzz/corpus
