@@ -30,18 +30,21 @@ struct top { /* the keys outside of sections */
     int64_t interval_ns, timeout_ns, max_series, log_level, lane_max;
 };
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
-static const struct weir_option top_options[] = {
-    {.name = "plugins", .type = WEIR_LIST, .flags = WEIR_REQUIRED, .min = 1, .max = 100, .offset = offsetof(struct top, plugins)},
+const struct weir_option config_options[] = {
+    {.name = "plugins", .type = WEIR_LIST, .flags = WEIR_REQUIRED, .min = 1, .max = 100, .offset = offsetof(struct top, plugins),
+     .help = "Plugins to load, by name; each that takes a title has one section per instance."},
     {.name = "interval", .type = WEIR_DURATION, .dflt = "15s", .min = 100000000, .max = INT64_C(86400000000000),
-     .offset = offsetof(struct top, interval_ns)},
+     .offset = offsetof(struct top, interval_ns), .help = "How often sources collect."},
     {.name = "timeout", .type = WEIR_DURATION, .dflt = "10s", .min = 10000000, .max = INT64_C(3600000000000),
-     .offset = offsetof(struct top, timeout_ns)},
-    {.name = "labels", .type = WEIR_LIST, .offset = offsetof(struct top, labels)},
+     .offset = offsetof(struct top, timeout_ns), .help = "Deadline of one collection."},
+    {.name = "labels", .type = WEIR_LIST, .offset = offsetof(struct top, labels),
+     .help = "Labels put on what is pushed to others, as \"name=value\"; a series' own label wins."},
     {.name = "max_series", .type = WEIR_INT, .dflt = "1000000", .min = 1, .max = 8000000,
-     .offset = offsetof(struct top, max_series)},
-    {.name = "log_level", .type = WEIR_ENUM, .dflt = "info", .choices = log_levels, .offset = offsetof(struct top, log_level)},
+     .offset = offsetof(struct top, max_series), .help = "Most series of all instances together."},
+    {.name = "log_level", .type = WEIR_ENUM, .dflt = "info", .choices = log_levels, .offset = offsetof(struct top, log_level),
+     .help = "Least important messages that are logged."},
     {.name = "lane_max", .type = WEIR_SIZE, .dflt = "64MiB", .min = 1 << 20, .max = INT64_C(4) << 30,
-     .offset = offsetof(struct top, lane_max)},
+     .offset = offsetof(struct top, lane_max), .help = "Most memory of one source's lane, where samples wait for sinks."},
     {.name = NULL}};
 
 struct known_plugin {
@@ -373,7 +376,7 @@ int config_load(const char *path, config_resolve *resolve, void *resolve_context
     struct known_plugin plugins[100] = {0};
     struct outline_item *items;
     struct top top = {0};
-    struct schema_target target = {.options = top_options, .values = &top};
+    struct schema_target target = {.options = config_options, .values = &top};
     size_t before = mistakes->count + mistakes->more, nplugins, count = 0;
     bool read = false;
     int status;

@@ -67,6 +67,9 @@ struct config {
     size_t nsections;
 };
 
+/* The keys outside of sections, for those who describe them. */
+extern const struct weir_option config_options[];
+
 /* Finds a plugin by name: its description (options normalised to this core's struct sizes), or NULL and the reason.
  * Called once per name. */
 typedef const struct weir_plugin *config_resolve(void *context, const char *name, char *why, size_t why_size);

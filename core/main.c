@@ -6,12 +6,12 @@
 #include "config.h"
 #include "control.h"
 #include "daemon.h"
+#include "describe.h"
 #include "host.h"
 #include "loader.h"
 #include "log.h"
 #include "once.h"
 #include "reload.h"
-#include "schema.h"
 
 #include <getopt.h>
 #include <malloc.h>
@@ -26,6 +26,7 @@ struct arguments {
     const char *folders[FOLDERS_MAX];
     size_t nfolders;
     bool socket_given;
+    enum describe_form form;
     int argc;                /* the command and its arguments */
     const char *const *argv;
 };
@@ -37,12 +38,15 @@ static const char usage[] =
     "       weir reload                   reload the configuration of the running collector\n"
     "       weir status                   show what the running collector does\n"
     "       weir plugins                  list the plugins that can be loaded\n"
-    "       weir describe PLUGIN          show a plugin's options and commands\n"
+    "       weir describe [PLUGIN]        show a plugin's options and commands; without one, the keys outside of\n"
+    "                                     sections and those that every section takes\n"
     "       weir PLUGIN[/TITLE] COMMAND   run a plugin's command\n"
     "\n"
     "  -c, --config FILE     configuration (" WEIR_CONFIG_FILE ")\n"
     "      --plugin-dir DIR  look for plugins here instead of " WEIR_PLUGIN_DIR "; may be repeated\n"
     "      --socket PATH     control socket of the running collector (" WEIR_CONTROL_SOCKET ")\n"
+    "      --man             describe: as a manual page\n"
+    "      --sample          describe: as a part of a configuration\n"
     "  -h, --help            this text\n"
     "  -V, --version         the version\n"
     "\n"
@@ -59,6 +63,8 @@ static struct arguments arguments_parse(int argc, char **argv)
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
                                             {"plugin-dir", required_argument, NULL, 'p'},
                                             {"socket", required_argument, NULL, 's'},
+                                            {"man", no_argument, NULL, 'm'},
+                                            {"sample", no_argument, NULL, 'e'},
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'V'},
                                             {NULL, 0, NULL, 0}};
@@ -78,6 +84,8 @@ static struct arguments arguments_parse(int argc, char **argv)
             arguments.socket = optarg;
             arguments.socket_given = true;
             break;
+        case 'm': arguments.form = DESCRIBE_MAN; break;
+        case 'e': arguments.form = DESCRIBE_SAMPLE; break;
         case 'h': fputs(usage, stdout); exit(0);
         case 'V': puts("weir " WEIR_VERSION); exit(0);
         case ':': usage_error("a value is missing after", argv[optind - 1]);
@@ -176,15 +184,20 @@ static int plugins(const struct arguments *arguments, struct loader *loader)
 
 static int describe(const struct arguments *arguments, struct loader *loader)
 {
-    const char *name = arguments->argv[1];
+    const char *name = arguments->argc > 1 ? arguments->argv[1] : NULL;
+    const struct loader_plugin *plugin;
     char why[512];
-    const struct loader_plugin *plugin = loader_load(loader, name, why, sizeof(why));
 
+    if (!name) {
+        describe_file(arguments->form, stdout);
+        return 0;
+    }
+    plugin = loader_load(loader, name, why, sizeof(why));
     if (!plugin) {
         fprintf(stderr, "weir: plugin \"%s\": %s\n", name, why);
         return 1;
     }
-    schema_describe(&plugin->description, stdout);
+    describe_plugin(&plugin->description, arguments->form, stdout);
     return 0;
 }
 
@@ -217,11 +230,9 @@ static int plugin_command(const struct arguments *arguments, struct loader *load
 static const struct {
     const char *name;
     int (*run)(const struct arguments *arguments, struct loader *loader);
-    int words; /* besides its own name */
-    const char *missing;
-} commands[] = {{"run", run, 0, NULL},       {"check", check, 0, NULL},     {"once", once, 0, NULL},
-                {"reload", live, 0, NULL},   {"status", live, 0, NULL},     {"plugins", plugins, 0, NULL},
-                {"describe", describe, 1, "describe needs the name of a plugin"}};
+    int words; /* at most, besides its own name */
+} commands[] = {{"run", run, 0},     {"check", check, 0},     {"once", once, 0},        {"reload", live, 0},
+                {"status", live, 0}, {"plugins", plugins, 0}, {"describe", describe, 1}};
 
 int main(int argc, char **argv)
 {
@@ -232,8 +243,8 @@ int main(int argc, char **argv)
 
     while (i < count && strcmp(commands[i].name, arguments.argv[0]) != 0)
         i++;
-    if (i < count && arguments.argc - 1 < commands[i].words)
-        usage_error(commands[i].missing, NULL);
+    if (arguments.form != DESCRIBE_TEXT && (i == count || commands[i].run != describe))
+        usage_error("--man and --sample are for describe, not", arguments.argv[0]);
     if (i < count && arguments.argc - 1 > commands[i].words)
         usage_error("unexpected argument", arguments.argv[commands[i].words + 1]);
     /* Many threads that allocate little: two arenas, and large blocks given back when freed. */

@@ -24,9 +24,9 @@ const struct weir_option schema_common_options[] = {
     {.name = "interval", .type = WEIR_DURATION, .min = 100000000, .max = INT64_C(86400000000000),
      .offset = offsetof(struct schema_common, interval_ns), .help = "How often it works; the file's interval by default."},
     {.name = "timeout", .type = WEIR_DURATION, .min = 10000000, .max = INT64_C(3600000000000),
-     .offset = offsetof(struct schema_common, timeout_ns), .help = "Deadline of one collection."},
+     .offset = offsetof(struct schema_common, timeout_ns), .help = "Deadline of one collection; the file's timeout by default."},
     {.name = "max_series", .type = WEIR_INT, .min = 1, .max = 8000000,
-     .offset = offsetof(struct schema_common, max_series), .help = "Most series it may have."},
+     .offset = offsetof(struct schema_common, max_series), .help = "Most series it may have; the file's max_series by default."},
     {.name = "labels", .type = WEIR_LIST, .offset = offsetof(struct schema_common, labels),
      .help = "Labels put on all its series, as \"name=value\"."},
     {.name = NULL}};
@@ -209,7 +209,7 @@ bool schema_size(const char *text, int64_t *bytes)
     return units_parse(text, units, false, bytes);
 }
 
-static void print_limit(char *text, size_t size, uint32_t type, int64_t value)
+void schema_limit_print(char *text, size_t size, uint32_t type, int64_t value)
 {
     static const struct unit durations[] = {{"d", INT64_C(86400000000000)}, {"h", INT64_C(3600000000000)},
                                             {"m", INT64_C(60000000000)},    {"s", 1000000000},
@@ -234,14 +234,14 @@ static bool within(struct schema_context *context, const struct outline_item *it
 
     if (option->min >= option->max || (value >= option->min && value <= option->max))
         return true;
-    print_limit(low, sizeof(low), option->type, option->min);
-    print_limit(high, sizeof(high), option->type, option->max);
-    print_limit(is, sizeof(is), option->type, value);
+    schema_limit_print(low, sizeof(low), option->type, option->min);
+    schema_limit_print(high, sizeof(high), option->type, option->max);
+    schema_limit_print(is, sizeof(is), option->type, value);
     mistake(context, item->file, item->line, item->name, "%s%s is out of range, %s to %s are allowed", what, is, low, high);
     return false;
 }
 
-static void choices_join(const char *const *choices, char *text, size_t size)
+void schema_choices_join(const char *const *choices, char *text, size_t size)
 {
     size_t n = 0;
 
@@ -286,7 +286,7 @@ static void set_int(struct schema_context *context, const struct outline_item *i
             value++;
         good = option->choices[value] != NULL;
         if (!good) {
-            choices_join(option->choices, joined, sizeof(joined));
+            schema_choices_join(option->choices, joined, sizeof(joined));
             mistake(context, item->file, item->line, item->name, "\"%s\" is not known, allowed are: %s", text, joined);
         }
         break;
@@ -554,7 +554,7 @@ static void unknown(struct schema_context *context, const struct outline_item *i
     else if (count && count <= 12) {
         char joined[400];
 
-        choices_join(names, joined, sizeof(joined));
+        schema_choices_join(names, joined, sizeof(joined));
         mistake(context, item->file, item->line, item->name, "unknown key, allowed are: %s", joined);
     } else
         mistake(context, item->file, item->line, item->name, "unknown key");
@@ -705,59 +705,4 @@ enum schema_difference schema_compare(const struct weir_option *options, const v
         difference = SCHEMA_RELOADABLE;
     }
     return difference;
-}
-
-/* ---- Describing --------------------------------------------------------------------------------------------------- */
-
-static const char *const type_names[] = {
-    [WEIR_BOOL] = "true or false", [WEIR_INT] = "number",        [WEIR_SIZE] = "size",       [WEIR_DURATION] = "duration",
-    [WEIR_STRING] = "text",        [WEIR_SECRET] = "secret",     [WEIR_ENUM] = "one of",     [WEIR_LIST] = "list",
-    [WEIR_SERVICE] = "name of an instance with the service", [WEIR_SECTION] = "sections"};
-
-static void describe_options(const struct weir_option *options, unsigned indent, FILE *out)
-{
-    char text[400], low[32], high[32];
-
-    for (; options && options->name; options++) {
-        if (options->flags & WEIR_TITLE)
-            continue;
-        fprintf(out, "%*s%s%s", (int)indent, "", options->name, options->type == WEIR_SECTION ? " { … }" : "");
-        fprintf(out, "  (%s", type_names[options->type]);
-        if (options->type == WEIR_ENUM) {
-            choices_join(options->choices, text, sizeof(text));
-            fprintf(out, " %s", text);
-        } else if (options->type == WEIR_SERVICE) {
-            fprintf(out, " \"%s\"", options->service);
-        }
-        if (options->min < options->max) {
-            print_limit(low, sizeof(low), options->type, options->min);
-            print_limit(high, sizeof(high), options->type, options->max);
-            fprintf(out, ", %s to %s", low, high);
-        }
-        if (options->dflt)
-            fprintf(out, ", default %s", options->dflt);
-        if (options->flags & WEIR_REQUIRED)
-            fputs(", required", out);
-        if (options->flags & WEIR_RELOADABLE)
-            fputs(", reloadable", out);
-        if (options->flags & WEIR_DEPRECATED)
-            fputs(", deprecated", out);
-        fprintf(out, ")\n%*s%s\n", (int)indent + 4, "", options->help ? options->help : "");
-        if (options->type == WEIR_SECRET)
-            fprintf(out, "%*s%s_file: the same from a file that only its owner can read.\n", (int)indent + 4, "",
-                    options->name);
-        if (options->type == WEIR_SECTION)
-            describe_options(options->rows, indent + 4, out);
-    }
-}
-
-void schema_describe(const struct weir_plugin *plugin, FILE *out)
-{
-    fprintf(out, "%s %s - %s\n", plugin->name, plugin->version, plugin->summary);
-    fprintf(out, "%s%s%s\n\n", plugin->roles & WEIR_SOURCE ? "source " : "", plugin->roles & WEIR_SINK ? "sink " : "",
-            plugin->roles & WEIR_PROVIDER ? "service" : "");
-    fprintf(out, "%s%s { … }\n", plugin->name, plugin->flags & WEIR_SINGLE ? "" : " \"title\"");
-    describe_options(plugin->options, 4, out);
-    fputs("\nEvery section also takes:\n", out);
-    describe_options(schema_common_options, 4, out);
 }

@@ -8,8 +8,6 @@
 
 #include "outline.h"
 
-#include <stdio.h>
-
 /* Where converted values go, and what must be let go of with them. */
 struct schema_context {
     struct arena *arena;
@@ -49,8 +47,9 @@ bool schema_size(const char *text, int64_t *bytes);
 /* The name of `count` names nearest to this one, at most two letters off, or NULL. */
 const char *schema_nearest(const char *name, const char *const *names, size_t count);
 
-/* Prints what a plugin is and each of its options. */
-void schema_describe(const struct weir_plugin *plugin, FILE *out);
+/* A bound in the largest unit that fits it ("1h", "64KiB"), and choices with commas between, both cut to size. */
+void schema_limit_print(char *text, size_t size, uint32_t type, int64_t value);
+void schema_choices_join(const char *const *choices, char *text, size_t size);
 
 /* What every section takes; offsets are into struct schema_common. */
 struct schema_common {

@@ -1,8 +1,8 @@
 /* http.c - the one HTTP listener: routes of other plugins, users, TLS, limits, over libmicrohttpd.
  *
  * The listening socket is the host's and outlives us; daemons of libmicrohttpd get copies of it, so that a changed certificate means
- * a new daemon beside the old one, a reload a new one after it, and neither a refused connection.  In the first moments a request
- * for a route that is not there yet waits for it, since those who add it start after us.  Requests run on the daemon's few threads: handlers are short, bodies are made
+ * a new daemon beside the old one, a reload a new one after it, and neither a refused connection.  For a moment after our start, and
+ * after a route was given back, a request for a route that is not there waits: whoever adds it may be starting.  Requests run on the daemon's few threads: handlers are short, bodies are made
  * by their streams piece by piece, so a slow reader costs memory for one piece and no thread.  A thread of our own closes
  * what takes too long in all, and looks at the certificate.
  *
@@ -463,6 +463,8 @@ static void route_remove(void *provider, struct weir_self *user)
     struct http *http = provider;
 
     pthread_mutex_lock(&http->routes_lock);
+    /* Its successor may be about to add them again. */
+    http->settled_ns = host->now_ns() + SETTLE_NS;
     for (struct route **link = &http->routes; *link;) {
         struct route *route = *link;
 
@@ -543,6 +545,7 @@ static int refuse(struct weir_http_request *request, unsigned status, const char
 static int answer(struct weir_http_request *request)
 {
     static const struct weir_http_header get_only[] = {{"Allow", "GET, HEAD"}, {NULL, NULL}};
+    static const struct weir_http_header later[] = {{"Retry-After", "1"}, {NULL, NULL}};
     struct http *http = request->http;
     char allow[128];
     int status;
@@ -563,7 +566,7 @@ static int answer(struct weir_http_request *request)
     if (!request->route && wait_for_route(request))
         return WEIR_OK;
     if (!request->route)
-        return refuse(request, 404, "not found\n", NULL);
+        return atomic_load(&http->ready) ? refuse(request, 404, "not found\n", NULL) : refuse(request, 503, "not ready\n", later);
     if (request->connection) {
         pthread_mutex_lock(&http->connections_lock);
         request->connection->route = request->route;

@@ -70,7 +70,7 @@ one "missing file" 'could not read the configuration ".*absent.conf": No such fi
 check "no configuration: exit 1" [ $? = 1 ]
 check "no configuration: says so" grep -q 'could not read the configuration' "$scratch/out"
 
-for arguments in '' 'nonsense' 'run --nonsense' 'run -c' 'run extra' 'describe'; do
+for arguments in '' 'nonsense' 'run --nonsense' 'run -c' 'run extra' 'describe http pool' 'run --man' '--sample http'; do
     # shellcheck disable=SC2086
     "$weir" $arguments > "$scratch/out" 2>&1
     check "usage \"$arguments\": exit 2" [ $? = 2 ]
