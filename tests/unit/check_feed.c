@@ -367,7 +367,7 @@ static bool model_apply(void *context, const struct weir_batch *batch)
         for (size_t i = 0; i < 4096; i++)
             if (model->series[i].source == batch->source)
                 model->series[i].handle = 0;
-        return;
+        return true;
     }
     for (size_t i = 0; i < batch->nsamples; i++) {
         const struct weir_sample *sample = &batch->samples[i];
