@@ -59,7 +59,7 @@ sed -i "s|/proc/loadavg|$PWD/figures|" example.conf
 check "another file: reload" weir reload --socket ./control
 wait_until "another file: its figures" metric_is 2 my_value "file=\"$PWD/figures\"" 'name="5m"'
 wait_until "another file: with the sink" sink_has "$PWD/figures" 3
-check "another file: those of the first are gone there" sink_has /proc/loadavg 0
+wait_until "another file: those of the first are gone there" sink_has /proc/loadavg 0
 mv figures away
 wait_until "a file that vanished: the log says so" log_has 'my_source/load: collect of group "numbers": could not open .*/figures: No such file'
 wait_until "a file that vanished: no figures" lacks_metric my_value
