@@ -396,7 +396,7 @@ static int reconfigure(struct weir_self *self)
         if (!call_end(self))
             return WEIR_EINTR;
     }
-    if (status != WEIR_OK)
+    if (status < 0 || status == WEIR_RESTART)
         return status;
     if (took)
         self->section = *next;

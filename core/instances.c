@@ -4,11 +4,13 @@
 #include "log.h"
 #include "util/clock.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define SUPERVISE_NS (CLOCK_SECOND_NS / 5)
 #define AWAIT_NS (CLOCK_SECOND_NS / 20)
+#define HURRY_NS CLOCK_SECOND_NS /* for a callback that was interrupted because all is to end */
 
 struct generation *generation_new(struct config *config, struct config_section own)
 {
@@ -93,16 +95,29 @@ int64_t instances_supervise(struct instances *all)
     return next_ns;
 }
 
+/* SIGTERM or SIGINT waits for whoever reads signals: nobody has patience any more. */
+static bool is_ending(void)
+{
+    sigset_t pending;
+
+    return sigpending(&pending) == 0 && (sigismember(&pending, SIGTERM) || sigismember(&pending, SIGINT));
+}
+
 int instances_await(struct weir_self *self, int64_t patience_ns, int64_t grace_ns)
 {
     int64_t interrupt_ns = clock_now_ns() + patience_ns, freeze_ns = interrupt_ns + grace_ns;
     int status;
 
-    for (;;) {
+    for (bool hurried = false;;) {
         int64_t now_ns = clock_now_ns(), until_ns = instances_supervise(self->all);
 
         if (instance_done(self, until_ns < now_ns + AWAIT_NS ? until_ns : now_ns + AWAIT_NS, &status))
             return status;
+        if (!hurried && is_ending()) {
+            hurried = true;
+            interrupt_ns = clock_now_ns();
+            freeze_ns = freeze_ns < interrupt_ns + HURRY_NS ? freeze_ns : interrupt_ns + HURRY_NS;
+        }
         if (clock_now_ns() >= interrupt_ns)
             instance_interrupt(self);
         if (clock_now_ns() >= freeze_ns && instance_freeze(self))

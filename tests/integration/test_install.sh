@@ -10,6 +10,16 @@ check "program" test -x "$scratch/root$prefix/bin/weir"
 check "plugins" test -f "$libdir/weir/prometheus.so"
 check "headers" test -f "$scratch/root$prefix/include/weir_plugin.h" -a -f "$scratch/root$prefix/include/weir_http.h" -a -f "$scratch/root$prefix/include/weir_pool.h"
 check "sample configuration" test -f "$scratch/root$prefix/etc/weir/weir.conf"
+for page in man1/weir.1 man3/weir_plugin.h.3 man5/weir.conf.5 man7/weir-prometheus.7; do
+    check "manual page $page" test -s "$scratch/root$prefix/share/man/$page"
+done
+check "man finds them" sh -c "MANPATH='$scratch/root$prefix/share/man' man -w weir weir.conf weir-pool"
+folder() { sed -n "s/^$1 = //p" "$build/Makefile" | sed "s|\${prefix}|$prefix|; s|\${datarootdir}|$prefix/share|; s|\${datadir}|$prefix/share|"; }
+unit=$scratch/root$(folder systemdsystemunitdir)/weir.service
+check "unit" grep -qx "ExecStart=$prefix/bin/weir run" "$unit"
+check "unit: nothing is left to fill in" sh -c "! grep -E '@[A-Z_0-9]+@' '$unit'"
+check "user" test -f "$scratch/root$(folder sysusersdir)/weir.conf"
+check "completion" test -f "$scratch/root$(folder completionsdir)/weir"
 export PKG_CONFIG_PATH=$libdir/pkgconfig PKG_CONFIG_SYSROOT_DIR=$scratch/root
 check "weir.pc" pkg-config --exists weir
 mkdir "$scratch/mine"

@@ -113,6 +113,7 @@ static int part_reconfigure(void *state, const void *given)
     if (status == WEIR_OK) {
         part->config = given;
         atomic_fetch_add(&reconfigurations, 1);
+        status = WEIR_KEEP; /* any success is one */
     }
     return status;
 }
