@@ -650,6 +650,14 @@ static const char *const type_names[] = {
     [WEIR_STRING] = "text",        [WEIR_SECRET] = "secret",     [WEIR_ENUM] = "one of",     [WEIR_LIST] = "list",
     [WEIR_SERVICE] = "name of an instance with the service", [WEIR_SECTION] = "sections"};
 
+static bool has_title(const struct weir_option *rows)
+{
+    for (; rows && rows->name; rows++)
+        if (rows->flags & WEIR_TITLE)
+            return true;
+    return false;
+}
+
 static void describe_options(const struct weir_option *options, unsigned indent, FILE *out)
 {
     char text[400], low[32], high[32];
@@ -657,7 +665,8 @@ static void describe_options(const struct weir_option *options, unsigned indent,
     for (; options && options->name; options++) {
         if (options->flags & WEIR_TITLE)
             continue;
-        fprintf(out, "%*s%s%s", (int)indent, "", options->name, options->type == WEIR_SECTION ? " { … }" : "");
+        fprintf(out, "%*s%s%s", (int)indent, "", options->name,
+                options->type != WEIR_SECTION ? "" : has_title(options->rows) ? " \"title\" { … }" : " { … }");
         fprintf(out, "  (%s", type_names[options->type]);
         if (options->type == WEIR_ENUM) {
             choices_join(options->choices, text, sizeof(text));
