@@ -53,56 +53,6 @@ struct known_plugin {
     unsigned sections;
 };
 
-/* ---- Mistakes ---------------------------------------------------------------------------------------------------- */
-
-void config_mistake(struct config_mistakes *mistakes, const char *file, int line, const char *format, ...)
-{
-    struct strbuf text = {.ceiling = 16384};
-    char what[1024], **more = NULL;
-    va_list args;
-
-    if (mistakes->count < CONFIG_MISTAKES_MAX)
-        more = realloc(mistakes->lines, (mistakes->count + 1) * sizeof(*more));
-    if (!more) {
-        mistakes->more++;
-        return;
-    }
-    mistakes->lines = more;
-    va_start(args, format);
-    vsnprintf(what, sizeof(what), format, args);
-    va_end(args);
-    if (file)
-        strbuf_printf(&text, "%s:%d: ", file, line);
-    for (const char *s = what; *s; s++) {
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            strbuf_printf(&text, "\\x%02X", (unsigned)(unsigned char)*s);
-        else
-            strbuf_add(&text, s, 1);
-    }
-    if (text.failed) {
-        strbuf_free(&text);
-        mistakes->more++;
-        return;
-    }
-    mistakes->lines[mistakes->count++] = text.text;
-}
-
-void config_mistakes_print(const struct config_mistakes *mistakes, FILE *out)
-{
-    for (size_t i = 0; i < mistakes->count; i++)
-        fprintf(out, "%s\n", mistakes->lines[i]);
-    if (mistakes->more)
-        fprintf(out, "and %zu more\n", mistakes->more);
-}
-
-void config_mistakes_free(struct config_mistakes *mistakes)
-{
-    for (size_t i = 0; i < mistakes->count; i++)
-        free(mistakes->lines[i]);
-    free(mistakes->lines);
-    *mistakes = (struct config_mistakes){0};
-}
-
 /* ---- Labels ------------------------------------------------------------------------------------------------------ */
 
 static int compare_labels(const void *a, const void *b)
@@ -120,7 +70,7 @@ static void labels_make(struct schema_context *context, const char *file, int li
     if (!list->count)
         return;
     if (list->count > LABELS_MAX) {
-        config_mistake(context->mistakes, file, line, "%s%s: %zu labels, at most %u are allowed", in, sep, list->count,
+        mistakes_add(context->mistakes, file, line, "%s%s: %zu labels, at most %u are allowed", in, sep, list->count,
                        LABELS_MAX);
         return;
     }
@@ -135,7 +85,7 @@ static void labels_make(struct schema_context *context, const char *file, int li
         bool known = false;
 
         if (!equals || !length || text + length != equals || (*text >= '0' && *text <= '9') || strncmp(text, "__", 2) == 0) {
-            config_mistake(context->mistakes, file, line,
+            mistakes_add(context->mistakes, file, line,
                            "%s%s: \"%s\" is not a label; write \"name=value\", the name made of letters, digits and _",
                            in, sep, text);
             continue;
@@ -149,7 +99,7 @@ static void labels_make(struct schema_context *context, const char *file, int li
         for (size_t k = 0; k < *count; k++)
             known |= strcmp(made[k].name, made[*count].name) == 0;
         if (known)
-            config_mistake(context->mistakes, file, line, "%s%s: label \"%s\" is given twice", in, sep, made[*count].name);
+            mistakes_add(context->mistakes, file, line, "%s%s: label \"%s\" is given twice", in, sep, made[*count].name);
         else
             ++*count;
     }
@@ -200,9 +150,9 @@ static void section_make(struct config_memory *memory, struct schema_context *co
     size_t before = context->mistakes->count + context->mistakes->more;
 
     if (item && single && item->title)
-        config_mistake(context->mistakes, item->file, item->line, "%s: takes no title, there is only one", item->name);
+        mistakes_add(context->mistakes, item->file, item->line, "%s: takes no title, there is only one", item->name);
     if (item && !single && (!item->title || !*item->title)) {
-        config_mistake(context->mistakes, item->file, item->line, "%s: needs a title: %s \"name\" { … }", item->name,
+        mistakes_add(context->mistakes, item->file, item->line, "%s: needs a title: %s \"name\" { … }", item->name,
                        item->name);
         return;
     }
@@ -250,10 +200,10 @@ static void sections_make(struct config_memory *memory, struct schema_context *c
                 names[i] = plugins[i].name;
             nearest = schema_nearest(item->name, names, nplugins);
             if (nearest)
-                config_mistake(context->mistakes, item->file, item->line,
+                mistakes_add(context->mistakes, item->file, item->line,
                                "%s: unknown section, did you mean \"%s\"?", item->name, nearest);
             else
-                config_mistake(context->mistakes, item->file, item->line,
+                mistakes_add(context->mistakes, item->file, item->line,
                                "%s: no such plugin is enabled; add \"%s\" to plugins = { … }, or remove the section",
                                item->name, item->name);
             continue;
@@ -263,7 +213,7 @@ static void sections_make(struct config_memory *memory, struct schema_context *c
                                   strcmp(before->title ? before->title : "", item->title ? item->title : "") != 0))
             before = before->next;
         if (before != item) {
-            config_mistake(context->mistakes, item->file, item->line, "%s%s%s%s: is there already, at %s:%d", item->name,
+            mistakes_add(context->mistakes, item->file, item->line, "%s%s%s%s: is there already, at %s:%d", item->name,
                            item->title ? " \"" : "", item->title ? item->title : "", item->title ? "\"" : "",
                            before->file, before->line);
             continue;
@@ -292,13 +242,13 @@ static size_t plugins_resolve(struct schema_context *context, const struct outli
 
     for (size_t i = 0; i < names->count; i++) {
         if (plugin_find(plugins, count, names->items[i])) {
-            config_mistake(context->mistakes, file, line, "plugins: \"%s\" is given twice", names->items[i]);
+            mistakes_add(context->mistakes, file, line, "plugins: \"%s\" is given twice", names->items[i]);
             continue;
         }
         plugins[count].name = names->items[i];
         plugins[count].plugin = resolve(resolve_context, names->items[i], why, sizeof(why));
         if (!plugins[count].plugin)
-            config_mistake(context->mistakes, file, line, "plugins: \"%s\": %s", names->items[i], why);
+            mistakes_add(context->mistakes, file, line, "plugins: \"%s\": %s", names->items[i], why);
         count++;
     }
     return count;
@@ -342,33 +292,8 @@ static struct outline_item *keys_only(struct schema_context *context, const stru
     return first;
 }
 
-static int compare_places(const void *a, const void *b)
-{
-    const char *x = *(char *const *)a, *y = *(char *const *)b;
-    size_t file_x = strcspn(x, ":"), file_y = strcspn(y, ":");
-    long line_x, line_y;
-
-    if (file_x != file_y || strncmp(x, y, file_x) != 0)
-        return 0; /* of different files: as found */
-    line_x = strtol(x + file_x + (x[file_x] == ':'), NULL, 10);
-    line_y = strtol(y + file_y + (y[file_y] == ':'), NULL, 10);
-    return (line_x > line_y) - (line_x < line_y);
-}
-
-/* A stable sort, so that what is found at one line stays in order. */
-static void mistakes_sort(struct config_mistakes *mistakes)
-{
-    for (size_t i = 1; i < mistakes->count; i++)
-        for (size_t j = i; j > 0 && compare_places(&mistakes->lines[j - 1], &mistakes->lines[j]) > 0; j--) {
-            char *line = mistakes->lines[j];
-
-            mistakes->lines[j] = mistakes->lines[j - 1];
-            mistakes->lines[j - 1] = line;
-        }
-}
-
 int config_load(const char *path, config_resolve *resolve, void *resolve_context, struct config **out,
-                struct config_mistakes *mistakes)
+                struct mistakes *mistakes)
 {
     static const int64_t levels[] = {WEIR_ERROR, WEIR_WARNING, WEIR_NOTICE, WEIR_INFO_LEVEL, WEIR_DEBUG};
     struct config_memory *memory = calloc(1, sizeof(*memory));

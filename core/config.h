@@ -8,24 +8,11 @@
 #ifndef WEIR_CONFIG_H
 #define WEIR_CONFIG_H
 
+#include "mistakes.h"
 #include "weir_plugin.h"
 
 #include <stdbool.h>
 #include <stdio.h>
-
-#define CONFIG_MISTAKES_MAX 200u /* kept; the others are counted */
-
-/* Every mistake found, in the order of the file: `FILE:LINE: section "title": key: what is wrong, what is allowed`. */
-struct config_mistakes {
-    char **lines;
-    size_t count;
-    size_t more; /* beyond CONFIG_MISTAKES_MAX */
-};
-/* file NULL: no place.  Control characters in the text are escaped. */
-void config_mistake(struct config_mistakes *mistakes, const char *file, int line, const char *format, ...)
-    WEIR_PRINTF(4, 5);
-void config_mistakes_print(const struct config_mistakes *mistakes, FILE *out);
-void config_mistakes_free(struct config_mistakes *mistakes);
 
 /* One section: one instance to be. */
 struct config_section {
@@ -77,7 +64,7 @@ typedef const struct weir_plugin *config_resolve(void *context, const char *name
 /* 0 and *config; or WEIR_ECONFIG with at least one mistake, and *config all the same if the file could be read, so that more
  * can be found.  The caller frees both. */
 int config_load(const char *path, config_resolve *resolve, void *context, struct config **config,
-                struct config_mistakes *mistakes);
+                struct mistakes *mistakes);
 void config_free(struct config *config);
 
 #endif

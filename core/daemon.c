@@ -65,7 +65,7 @@ const struct weir_plugin *daemon_resolve(void *loader, const char *name, char *w
 static int load(struct daemon *daemon, struct strbuf *report)
 {
     static const struct reload_options options = {.then = INSTANCE_RUN};
-    struct config_mistakes mistakes = {0};
+    struct mistakes mistakes = {0};
     struct config *config = NULL;
     char why[RELOAD_REASON_MAX] = "no memory";
     int status = config_load(daemon->options->config, daemon_resolve, daemon->options->loader, &config, &mistakes);
@@ -80,7 +80,7 @@ static int load(struct daemon *daemon, struct strbuf *report)
         strbuf_printf(report, "and %zu more\n", mistakes.more);
     if (status < 0 && !mistakes.count)
         strbuf_printf(report, "%s\n", why);
-    config_mistakes_free(&mistakes);
+    mistakes_free(&mistakes);
     return status;
 }
 

@@ -104,12 +104,12 @@ static struct arguments arguments_parse(int argc, char **argv)
 /* The configuration, or NULL and every mistake on stderr. */
 static struct config *load(const struct arguments *arguments, struct loader *loader)
 {
-    struct config_mistakes mistakes = {0};
+    struct mistakes mistakes = {0};
     struct config *config = NULL;
     int status = config_load(arguments->config, daemon_resolve, loader, &config, &mistakes);
 
-    config_mistakes_print(&mistakes, stderr);
-    config_mistakes_free(&mistakes);
+    mistakes_print(&mistakes, stderr);
+    mistakes_free(&mistakes);
     if (status == WEIR_OK)
         return config;
     config_free(config);
@@ -126,7 +126,7 @@ static int run(const struct arguments *arguments, struct loader *loader)
 
 static int check(const struct arguments *arguments, struct loader *loader)
 {
-    struct config_mistakes mistakes = {0};
+    struct mistakes mistakes = {0};
     struct config *config = NULL;
     struct instances *all = instances_new();
     int status = all ? config_load(arguments->config, daemon_resolve, loader, &config, &mistakes) : WEIR_ENOMEM;
@@ -137,8 +137,8 @@ static int check(const struct arguments *arguments, struct loader *loader)
     /* What lies between sections is looked for also when single ones have mistakes. */
     if (config && reload_check(all, config, &mistakes) < 0)
         status = WEIR_ECONFIG;
-    config_mistakes_print(&mistakes, stderr);
-    config_mistakes_free(&mistakes);
+    mistakes_print(&mistakes, stderr);
+    mistakes_free(&mistakes);
     instances_free(all);
     if (status == WEIR_OK)
         printf("%s: %zu instances, no mistakes\n", arguments->config, count);

@@ -45,7 +45,7 @@ static void need_providers(struct config *config, bool *wanted)
 static int start(struct instances *all, struct config *config, bool *wanted, const char *hold)
 {
     const struct reload_options options = {.then = INSTANCE_PAUSE, .partial = true, .hold = hold};
-    struct config_mistakes mistakes = {0};
+    struct mistakes mistakes = {0};
     char why[RELOAD_REASON_MAX];
     int status;
 
@@ -53,8 +53,8 @@ static int start(struct instances *all, struct config *config, bool *wanted, con
     for (size_t i = 0; i < config->nsections; i++)
         config->sections[i].enabled = wanted[i];
     status = reload_apply(all, config, &options, &mistakes, why, sizeof(why));
-    config_mistakes_print(&mistakes, stderr);
-    config_mistakes_free(&mistakes);
+    mistakes_print(&mistakes, stderr);
+    mistakes_free(&mistakes);
     if (status < 0 && status != WEIR_ECONFIG)
         fprintf(stderr, "weir: %s\n", why);
     return status;

@@ -20,7 +20,7 @@
 
 struct outline { /* one reading, of all files */
     struct arena *arena;
-    struct config_mistakes *mistakes;
+    struct mistakes *mistakes;
     struct outline_item **last;
     unsigned files;
     struct file_id {
@@ -42,7 +42,7 @@ static int file_read(struct outline *outline, const char *path, unsigned depth, 
 
 static void mistake(const struct text *text, int line, const char *what)
 {
-    config_mistake(text->outline->mistakes, text->file, line, "%s", what);
+    mistakes_add(text->outline->mistakes, text->file, line, "%s", what);
 }
 
 /* Skips blanks and comments; false at the end of the text. */
@@ -106,7 +106,7 @@ static const char *token(struct text *text, size_t *length)
         }
         if (text->at >= text->end) {
             text->at = text->end;
-            config_mistake(text->outline->mistakes, text->file, line,
+            mistakes_add(text->outline->mistakes, text->file, line,
                            "the string that begins here with %c has no end; add %c", *begin, *begin);
             return NULL;
         }
@@ -167,14 +167,14 @@ static const char *value(struct text *text, const char *name)
     int line = text->line;
 
     if (!skip_blanks(text)) {
-        config_mistake(text->outline->mistakes, text->file, line, "%s: a value is missing after =", name);
+        mistakes_add(text->outline->mistakes, text->file, line, "%s: a value is missing after =", name);
         return NULL;
     }
     begin = text->at;
     if (*begin != '{') {
         one = token(text, &length);
         if (!one && text->at < text->end) {
-            config_mistake(text->outline->mistakes, text->file, line, "%s: a value is missing after =", name);
+            mistakes_add(text->outline->mistakes, text->file, line, "%s: a value is missing after =", name);
             skip_line(text);
         }
         return one ? copy(text, one, length) : NULL;
@@ -190,7 +190,7 @@ static const char *value(struct text *text, const char *name)
             text->at++;
             comma = true;
         } else if (!comma) {
-            config_mistake(text->outline->mistakes, text->file, text->line,
+            mistakes_add(text->outline->mistakes, text->file, text->line,
                            "%s: a comma or the closing brace of the list is missing", name);
             skip_line(text);
             return NULL;
@@ -198,13 +198,13 @@ static const char *value(struct text *text, const char *name)
             comma = false;
         } else {
             if (text->at < text->end)
-                config_mistake(text->outline->mistakes, text->file, text->line, "%s: unexpected \"%c\" in the list", name,
+                mistakes_add(text->outline->mistakes, text->file, text->line, "%s: unexpected \"%c\" in the list", name,
                                *text->at);
             skip_line(text);
             return NULL;
         }
     }
-    config_mistake(text->outline->mistakes, text->file, line, "%s: the list that begins here has no end; add }", name);
+    mistakes_add(text->outline->mistakes, text->file, line, "%s: the list that begins here has no end; add }", name);
     return NULL;
 }
 
@@ -243,7 +243,7 @@ static void include(struct text *text, int line, unsigned section_depth)
     memcpy(path + (slash - text->file), pattern, strlen(pattern) + 1);
     status = glob(path, GLOB_ERR | GLOB_NOCHECK, NULL, &found);
     if (status != 0) {
-        config_mistake(text->outline->mistakes, text->file, line, "include: could not look for \"%s\"", path);
+        mistakes_add(text->outline->mistakes, text->file, line, "include: could not look for \"%s\"", path);
         return;
     }
     for (size_t i = 0; i < found.gl_pathc; i++)
@@ -271,7 +271,7 @@ static void items(struct text *text, struct outline_item ***last, unsigned depth
         }
         if (*text->at == '"' || *text->at == '\'' || !(name = token(text, &length))) {
             if (text->at < text->end)
-                config_mistake(text->outline->mistakes, text->file, line,
+                mistakes_add(text->outline->mistakes, text->file, line,
                                "unexpected \"%c\", the name of a key or section is wanted", *text->at);
             skip_line(text);
             continue;
@@ -298,7 +298,7 @@ static void items(struct text *text, struct outline_item ***last, unsigned depth
                 (title = token(text, &length)) != NULL)
                 title = copy_unquoted(text, title, length);
             if (!skip_blanks(text) || *text->at != '{') {
-                config_mistake(text->outline->mistakes, text->file, line, "%s: \"=\" and a value, or \"{\", is wanted",
+                mistakes_add(text->outline->mistakes, text->file, line, "%s: \"=\" and a value, or \"{\", is wanted",
                                name);
                 if (text->line == line)
                     skip_line(text);
@@ -338,7 +338,7 @@ static int file_read(struct outline *outline, const char *path, unsigned depth, 
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
     if (fd < 0 || fstat(fd, &info) < 0) {
-        config_mistake(outline->mistakes, from_file, from_line, "could not read the configuration \"%s\": %s", path,
+        mistakes_add(outline->mistakes, from_file, from_line, "could not read the configuration \"%s\": %s", path,
                        strerror(errno));
         if (fd >= 0)
             close(fd);
@@ -346,16 +346,16 @@ static int file_read(struct outline *outline, const char *path, unsigned depth, 
     }
     for (unsigned i = 0; i < outline->files; i++) {
         if (outline->seen[i].device == info.st_dev && outline->seen[i].inode == info.st_ino) {
-            config_mistake(outline->mistakes, from_file, from_line, "\"%s\" is included already", path);
+            mistakes_add(outline->mistakes, from_file, from_line, "\"%s\" is included already", path);
             goto fail;
         }
     }
     if (depth > INCLUDE_DEPTH_MAX || outline->files == FILES_MAX) {
-        config_mistake(outline->mistakes, from_file, from_line, "too many files are included, at \"%s\"", path);
+        mistakes_add(outline->mistakes, from_file, from_line, "too many files are included, at \"%s\"", path);
         goto fail;
     }
     if (!S_ISREG(info.st_mode) || info.st_size > (off_t)FILE_BYTES_MAX) {
-        config_mistake(outline->mistakes, from_file, from_line, "\"%s\" is not a file of at most %u bytes", path,
+        mistakes_add(outline->mistakes, from_file, from_line, "\"%s\" is not a file of at most %u bytes", path,
                        FILE_BYTES_MAX);
         goto fail;
     }
@@ -390,7 +390,7 @@ fail:
     return WEIR_ECONFIG;
 }
 
-int outline_read(const char *path, struct arena *arena, struct config_mistakes *mistakes, struct outline_item **first)
+int outline_read(const char *path, struct arena *arena, struct mistakes *mistakes, struct outline_item **first)
 {
     struct outline *outline = calloc(1, sizeof(*outline));
     int status;

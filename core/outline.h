@@ -8,8 +8,10 @@
 #ifndef WEIR_OUTLINE_H
 #define WEIR_OUTLINE_H
 
-#include "config.h"
+#include "mistakes.h"
 #include "util/arena.h"
+
+#include <stdbool.h>
 
 struct outline_item {
     const char *name;
@@ -24,6 +26,6 @@ struct outline_item {
 
 /* Reads the file and what it includes; all memory is the arena's.  Mistakes are added and passed over; WEIR_ECONFIG only
  * if the file itself cannot be read, WEIR_ENOMEM. */
-int outline_read(const char *path, struct arena *arena, struct config_mistakes *mistakes, struct outline_item **items);
+int outline_read(const char *path, struct arena *arena, struct mistakes *mistakes, struct outline_item **items);
 
 #endif

@@ -60,7 +60,7 @@ static struct service_port *provider_find(const struct plan *plan, const struct 
 }
 
 static void tie(const struct plan *plan, const struct config_section *section, struct weir_binding *binding,
-                struct config_mistakes *mistakes)
+                struct mistakes *mistakes)
 {
     struct service_port *port = provider_find(plan, binding);
     char words[256];
@@ -69,11 +69,11 @@ static void tie(const struct plan *plan, const struct config_section *section, s
     if (!port && plan->partial)
         return;
     if (!port)
-        config_mistake(mistakes, binding->file, binding->line,
+        mistakes_add(mistakes, binding->file, binding->line,
                        "%s: %s: no enabled instance \"%s\" offers the service \"%s\"; add such a section, or name another",
                        words, binding->option, binding->title, binding->service);
     else if (port->version < binding->version)
-        config_mistake(mistakes, binding->file, binding->line,
+        mistakes_add(mistakes, binding->file, binding->line,
                        "%s: %s: \"%s\" offers version %u of the service \"%s\", version %u is needed; update that plugin",
                        words, binding->option, binding->title, port->version, binding->service, binding->version);
     else
@@ -92,7 +92,7 @@ bool plan_uses(const struct config_section *section, const struct seat *seat)
 }
 
 /* Providers before users; among those that are ready, sinks before sources, then the order of the file. */
-static int order(struct plan *plan, struct config_mistakes *mistakes)
+static int order(struct plan *plan, struct mistakes *mistakes)
 {
     struct plan_item *ordered = calloc(plan->count, sizeof(*ordered));
     bool *placed = calloc(plan->count, sizeof(*placed));
@@ -122,7 +122,7 @@ static int order(struct plan *plan, struct config_mistakes *mistakes)
         char words[256];
 
         if (!placed[i])
-            config_mistake(mistakes, section->file, section->line,
+            mistakes_add(mistakes, section->file, section->line,
                            "%s: uses a service of an instance that waits for this one; break the circle",
                            instances_words(section, words, sizeof(words)));
     }
@@ -147,7 +147,7 @@ int plan_object(struct plan *plan, struct plan_item *item)
 }
 
 /* A plugin is shown only what the schema has found good. */
-static int check(struct plan *plan, struct plan_item *item, struct config_mistakes *mistakes)
+static int check(struct plan *plan, struct plan_item *item, struct mistakes *mistakes)
 {
     char words[256];
     int status;
@@ -158,7 +158,7 @@ static int check(struct plan *plan, struct plan_item *item, struct config_mistak
         return WEIR_ENOMEM;
     status = instance_check(item->object);
     if (status < 0)
-        config_mistake(mistakes, item->section->file, item->section->line, "%s: %s",
+        mistakes_add(mistakes, item->section->file, item->section->line, "%s: %s",
                        instances_words(item->section, words, sizeof(words)), instance_reason(item->object, status));
     if (item->action == PLAN_RECONFIGURE) {
         instance_free(item->object);
@@ -168,7 +168,7 @@ static int check(struct plan *plan, struct plan_item *item, struct config_mistak
 }
 
 int plan_make(struct plan *plan, struct instances *all, struct generation *generation, bool partial,
-              struct config_mistakes *mistakes)
+              struct mistakes *mistakes)
 {
     size_t before = mistakes->count + mistakes->more;
     int status;

@@ -36,7 +36,7 @@ struct plan {
 
 /* Makes the plan; adds what is wrong to `mistakes` and then returns WEIR_ECONFIG.  WEIR_ENOMEM.  plan_drop in every case. */
 int plan_make(struct plan *plan, struct instances *all, struct generation *generation, bool partial,
-              struct config_mistakes *mistakes);
+              struct mistakes *mistakes);
 /* Gives the item a new object. */
 int plan_object(struct plan *plan, struct plan_item *item);
 /* Frees what was not taken over: objects without a thread. */

@@ -434,7 +434,7 @@ static int apply(struct change *change)
 }
 
 int reload_apply(struct instances *all, struct config *config, const struct reload_options *options,
-                 struct config_mistakes *mistakes, char *why, size_t why_size)
+                 struct mistakes *mistakes, char *why, size_t why_size)
 {
     struct generation *generation = generation_new(config, selfstat_section(config));
     struct change change = {.all = all, .options = options, .why = why, .why_size = why_size};
@@ -481,7 +481,7 @@ out:
     return status;
 }
 
-int reload_check(struct instances *all, struct config *config, struct config_mistakes *mistakes)
+int reload_check(struct instances *all, struct config *config, struct mistakes *mistakes)
 {
     struct generation *generation = generation_new(config, selfstat_section(config));
     struct plan plan;

@@ -20,9 +20,9 @@ struct reload_options {
 
 /* Takes the config over.  WEIR_OK; WEIR_ECONFIG with mistakes; or another status and why, and everything is as it was. */
 int reload_apply(struct instances *all, struct config *config, const struct reload_options *options,
-                 struct config_mistakes *mistakes, char *why, size_t why_size);
+                 struct mistakes *mistakes, char *why, size_t why_size);
 
 /* The same without effects: 0, or WEIR_ECONFIG with mistakes. */
-int reload_check(struct instances *all, struct config *config, struct config_mistakes *mistakes);
+int reload_check(struct instances *all, struct config *config, struct mistakes *mistakes);
 
 #endif

@@ -41,7 +41,7 @@ static void mistake(struct schema_context *context, const char *file, int line, 
     va_start(args, format);
     vsnprintf(what, sizeof(what), format, args);
     va_end(args);
-    config_mistake(context->mistakes, file, line, "%s%s%s: %s", context->section ? context->section : "",
+    mistakes_add(context->mistakes, file, line, "%s%s%s: %s", context->section ? context->section : "",
                    context->section ? ": " : "", key, what);
 }
 

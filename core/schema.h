@@ -11,7 +11,7 @@
 /* Where converted values go, and what must be let go of with them. */
 struct schema_context {
     struct arena *arena;
-    struct config_mistakes *mistakes;
+    struct mistakes *mistakes;
     const char *section;     /* for messages: `pool "orders"`; NULL outside of sections */
     const char *file;        /* of the section, for what is missing */
     int line;

@@ -15,7 +15,7 @@ tests_unit_check_core_SOURCES = tests/unit/check_core.c core/secret.c core/sched
 	core/util/arena.c core/util/strbuf.c
 tests_unit_check_core_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_check_core_LDADD = $(CHECK_LIBS)
-tests_unit_check_config_SOURCES = tests/unit/check_config.c core/config.c core/outline.c core/schema.c core/secret.c \
+tests_unit_check_config_SOURCES = tests/unit/check_config.c core/config.c core/mistakes.c core/outline.c core/schema.c core/secret.c \
 	core/log.c core/util/arena.c core/util/strbuf.c
 tests_unit_check_config_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_check_config_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS)
@@ -23,7 +23,7 @@ tests_unit_check_loader_SOURCES = tests/unit/check_loader.c core/loader.c core/f
 tests_unit_check_loader_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_check_loader_LDADD = $(CHECK_LIBS) -ldl
 tests_unit_check_reload_SOURCES = tests/unit/check_reload.c core/call.c core/config.c core/fatal.c core/feed.c core/host.c \
-	core/instance.c core/instances.c core/loader.c core/log.c core/outline.c core/pass.c core/plan.c core/process.c \
+	core/instance.c core/instances.c core/loader.c core/log.c core/mistakes.c core/outline.c core/pass.c core/plan.c core/process.c \
 	core/reload.c core/ring.c core/schedule.c core/schema.c core/seat.c core/secret.c core/selfstat.c core/series.c \
 	core/service.c core/util/arena.c core/util/strbuf.c
 tests_unit_check_reload_CPPFLAGS = $(TEST_CPPFLAGS) -DINSTANCE_START_NS=INT64_C\(8000000000\) -DINSTANCE_STUCK_NS=INT64_C\(1000000000\)
@@ -53,7 +53,7 @@ include tests/plugins/plugins.mk
 if FUZZ
 FUZZ_FLAGS = $(AM_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 check_PROGRAMS += tests/fuzz/fuzz_config tests/fuzz/fuzz_http tests/fuzz/fuzz_system
-tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c core/config.c core/outline.c core/schema.c core/secret.c core/log.c \
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c core/config.c core/mistakes.c core/outline.c core/schema.c core/secret.c core/log.c \
 	core/util/arena.c core/util/strbuf.c
 tests_fuzz_fuzz_config_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_fuzz_fuzz_config_CFLAGS = $(FUZZ_FLAGS)

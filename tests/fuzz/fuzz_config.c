@@ -50,7 +50,7 @@ static const struct weir_plugin *resolve(void *context, const char *name, char *
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct config_mistakes mistakes = {0};
+    struct mistakes mistakes = {0};
     struct config *config = NULL;
     char path[64];
     int fd = memfd_create("config", MFD_CLOEXEC), status;
@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if ((status == WEIR_OK && !config) || (status == WEIR_ECONFIG) != (mistakes.count > 0))
         abort();
     config_free(config);
-    config_mistakes_free(&mistakes);
+    mistakes_free(&mistakes);
     close(fd);
     return 0;
 }

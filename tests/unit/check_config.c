@@ -88,7 +88,7 @@ static void put(const char *where, const char *text)
 static char *mistakes_of(const char *text)
 {
     static char all[16384];
-    struct config_mistakes mistakes = {0};
+    struct mistakes mistakes = {0};
     struct config *config = NULL;
     char *out = all;
 
@@ -101,7 +101,7 @@ static char *mistakes_of(const char *text)
         out += snprintf(out, sizeof(all) - (size_t)(out - all), "%s\n", begin ? begin + strlen(folder) + 1 : line);
     }
     config_free(config);
-    config_mistakes_free(&mistakes);
+    mistakes_free(&mistakes);
     return all;
 }
 
@@ -109,7 +109,7 @@ static char *mistakes_of(const char *text)
 
 START_TEST(everything_is_read)
 {
-    struct config_mistakes mistakes = {0};
+    struct mistakes mistakes = {0};
     struct config *config;
     const struct values *values;
     const struct row *row;
@@ -239,7 +239,7 @@ END_TEST
 
 START_TEST(a_literal_secret_needs_a_private_file)
 {
-    struct config_mistakes mistakes = {0};
+    struct mistakes mistakes = {0};
     struct config *config;
 
     put(path, GOOD "many \"a\" { secret = hidden }\n");
@@ -247,14 +247,14 @@ START_TEST(a_literal_secret_needs_a_private_file)
     ck_assert_int_eq(config_load(path, resolve, NULL, &config, &mistakes), WEIR_ECONFIG);
     ck_assert_ptr_nonnull(strstr(mistakes.lines[0], "stands in a file that others can read"));
     ck_assert_ptr_null(strstr(mistakes.lines[0], "hidden"));
-    config_mistakes_free(&mistakes);
+    mistakes_free(&mistakes);
     config_free(config);
 }
 END_TEST
 
 START_TEST(includes_are_globbed_and_keep_their_places)
 {
-    struct config_mistakes mistakes = {0};
+    struct mistakes mistakes = {0};
     struct config *config;
     char other[128];
 
@@ -264,7 +264,7 @@ START_TEST(includes_are_globbed_and_keep_their_places)
     ck_assert_int_eq(config_load(path, resolve, NULL, &config, &mistakes), WEIR_ECONFIG);
     ck_assert_uint_eq(mistakes.count, 1);
     ck_assert_ptr_nonnull(strstr(mistakes.lines[0], "/b:2: many \"from b\": number: \"x\" is not a whole number"));
-    config_mistakes_free(&mistakes);
+    mistakes_free(&mistakes);
     config_free(config);
 }
 END_TEST

@@ -377,7 +377,7 @@ static int load(const char *format, ...) WEIR_PRINTF(1, 2);
 static int load(const char *format, ...)
 {
     static const struct reload_options options = {.then = INSTANCE_RUN};
-    struct config_mistakes mistakes = {0};
+    struct mistakes mistakes = {0};
     struct config *config = NULL;
     FILE *file = fopen(path, "w");
     va_list args;
@@ -397,7 +397,7 @@ static int load(const char *format, ...)
         config_free(config);
     for (size_t i = 0; i < mistakes.count; i++)
         snprintf(why, sizeof(why), "%s", mistakes.lines[i]);
-    config_mistakes_free(&mistakes);
+    mistakes_free(&mistakes);
     return status;
 }
 
