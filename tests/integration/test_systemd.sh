@@ -173,7 +173,7 @@ for folder in /etc /var '$prefix'; do
     mkdir '$scratch/layers/'\$name '$scratch/layers/'\$name.work
     mount -t overlay overlay -o "lowerdir=\$folder,upperdir=$scratch/layers/\$name,workdir=$scratch/layers/\$name.work" "\$folder"
 done
-mount -t tmpfs tmpfs /run
+mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/postgresql
 mount --bind '$(dirname "$pg_data")' /run/postgresql
 mount -t proc proc /proc
