@@ -230,6 +230,7 @@ static void loop(struct daemon *daemon)
         const struct timespec left = {.tv_nsec = left_ns > 0 && left_ns < CLOCK_SECOND_NS ? left_ns : 1000000};
         struct signalfd_siginfo info;
 
+        (void)instances_reap(daemon->all);
         if (notify_watchdog_ns())
             feed_watchdog(daemon, clock_now_ns());
         (void)ppoll(fds, sizeof(fds) / sizeof(fds[0]), &left, NULL);
@@ -264,15 +265,17 @@ static void limits_raise(void)
 static bool start(struct daemon *daemon)
 {
     struct strbuf report = {.ceiling = REPORT_BYTES_MAX};
-    int status = load(daemon, &report);
+    int status;
 
+    /* Told by the first pass already; without success there is none. */
+    atomic_store(&daemon->all->reload_successful, true);
+    atomic_store(&daemon->all->reload_success_wall_ns, clock_wall_ns());
+    status = load(daemon, &report);
     if (status == WEIR_ECONFIG && report.text)
         fputs(report.text, stderr);
     else if (status < 0)
         log_lines(report.text);
     strbuf_free(&report);
-    atomic_store(&daemon->all->reload_successful, status == WEIR_OK);
-    atomic_store(&daemon->all->reload_success_wall_ns, clock_wall_ns());
     return status == WEIR_OK;
 }
 

@@ -106,6 +106,17 @@ static void example_add(struct strbuf *text, const struct weir_option *option)
     }
 }
 
+/* What is written behind the name of a section. */
+static const char *braces(const struct weir_option *option)
+{
+    if (option->type != WEIR_SECTION)
+        return "";
+    for (const struct weir_option *row = option->rows; row && row->name; row++)
+        if (row->flags & WEIR_TITLE)
+            return " \"title\" { … }";
+    return " { … }";
+}
+
 /* ---- As text ------------------------------------------------------------------------------------------------------ */
 
 static void text_options(const struct weir_option *options, unsigned indent, FILE *out)
@@ -116,7 +127,7 @@ static void text_options(const struct weir_option *options, unsigned indent, FIL
         if (options->flags & WEIR_TITLE)
             continue;
         facts_add(&facts, options);
-        fprintf(out, "%*s%s%s  (%s)\n", (int)indent, "", options->name, options->type == WEIR_SECTION ? " { … }" : "",
+        fprintf(out, "%*s%s%s  (%s)\n", (int)indent, "", options->name, braces(options),
                 facts.text ? facts.text : "");
         fprintf(out, "%*s%s\n", (int)indent + 4, "", options->help ? options->help : "");
         if (options->type == WEIR_SECRET)
@@ -200,7 +211,7 @@ static void man_options(const struct weir_option *options, FILE *out)
         strbuf_printf(&prose, "%s (", options->help ? options->help : "");
         facts_add(&prose, options);
         strbuf_printf(&prose, ")");
-        fprintf(out, ".TP\n\\fB%s\\fR%s\n", options->name, options->type == WEIR_SECTION ? " { … }" : "");
+        fprintf(out, ".TP\n\\fB%s\\fR%s\n", options->name, braces(options));
         man_text(prose.text ? prose.text : "", out);
         if (options->type == WEIR_SECRET)
             fprintf(out, ".TP\n\\fB%s_file\\fR\nThe same from a file that only its owner can read.\n", options->name);

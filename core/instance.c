@@ -5,7 +5,6 @@
 #include "instance.h"
 
 #include "fatal.h"
-#include "instances.h"
 #include "log.h"
 #include "util/clock.h"
 
@@ -19,7 +18,6 @@
 #define FLUSH_NS (10 * CLOCK_SECOND_NS)
 #define DRAIN_NS (2 * CLOCK_SECOND_NS)       /* for catching up before a task */
 #define RETOLD_NS (60 * CLOCK_SECOND_NS)     /* another reason of the same failure is told this often */
-#define AWAIT_NS (CLOCK_SECOND_NS / 20)
 #define STACK_BYTES (512u * 1024u)
 
 _Thread_local const struct weir_self *instance_calling;
@@ -398,7 +396,7 @@ static int reconfigure(struct weir_self *self)
         if (!call_end(self))
             return WEIR_EINTR;
     }
-    if (status != WEIR_OK)
+    if (status < 0 || status == WEIR_RESTART)
         return status;
     if (took)
         self->section = *next;
@@ -439,8 +437,8 @@ static void destroy(struct weir_self *self)
         return;
     call_begin(self, "destroy", NULL, now_ns, now_ns + INSTANCE_START_NS);
     self->plugin->destroy(self->state);
-    self->state = NULL;
-    (void)call_end(self);
+    if (call_end(self))
+        self->state = NULL;
 }
 
 static int task_do(struct weir_self *self, int task)
@@ -497,6 +495,11 @@ static void *thread_main(void *context)
         pthread_cond_broadcast(&self->task_changed);
         pthread_mutex_unlock(&self->task_lock);
     } while (task != INSTANCE_DESTROY);
+    if (self->abandoned) {
+        if (task != INSTANCE_DESTROY) /* else it is what it comes back from */
+            destroy(self);
+        atomic_store_explicit(&self->finished, true, memory_order_release);
+    }
     fatal_thread_end();
     return NULL;
 }
@@ -588,8 +591,7 @@ void instance_give(struct weir_self *self, enum instance_task task)
     ring_wake_up(&self->seat->wake);
 }
 
-/* False if it is between callbacks just now: it will come to its task. */
-static bool freeze(struct weir_self *self)
+bool instance_freeze(struct weir_self *self)
 {
     bool inside;
 
@@ -598,6 +600,16 @@ static bool freeze(struct weir_self *self)
     self->frozen = inside;
     pthread_mutex_unlock(&self->call_lock);
     return inside;
+}
+
+bool instance_is_frozen(struct weir_self *self)
+{
+    bool frozen;
+
+    pthread_mutex_lock(&self->call_lock);
+    frozen = self->frozen;
+    pthread_mutex_unlock(&self->call_lock);
+    return frozen;
 }
 
 void instance_thaw(struct weir_self *self)
@@ -622,38 +634,25 @@ void instance_abandon(struct weir_self *self)
     self->has_thread = false;
 }
 
-static void interrupt(struct weir_self *self)
+void instance_interrupt(struct weir_self *self)
 {
     pthread_mutex_lock(&self->call_lock);
     call_interrupt(self);
     pthread_mutex_unlock(&self->call_lock);
 }
 
-int instance_await(struct weir_self *self, int64_t patience_ns, int64_t grace_ns)
+bool instance_done(struct weir_self *self, int64_t until_ns, int *status)
 {
-    int64_t interrupt_ns = clock_now_ns() + patience_ns, freeze_ns = interrupt_ns + grace_ns;
-    bool done = false;
-    int status = WEIR_OK;
+    const struct timespec until = {.tv_sec = until_ns / CLOCK_SECOND_NS, .tv_nsec = until_ns % CLOCK_SECOND_NS};
+    bool done;
 
-    for (;;) {
-        int64_t now_ns = clock_now_ns(), until_ns = instances_supervise(self->all);
-        struct timespec until;
-
-        until_ns = until_ns < now_ns + AWAIT_NS ? until_ns : now_ns + AWAIT_NS;
-        until = (struct timespec){.tv_sec = until_ns / CLOCK_SECOND_NS, .tv_nsec = until_ns % CLOCK_SECOND_NS};
-        pthread_mutex_lock(&self->task_lock);
-        if (!self->done)
-            pthread_cond_timedwait(&self->task_changed, &self->task_lock, &until);
-        done = self->done;
-        status = self->status;
-        pthread_mutex_unlock(&self->task_lock);
-        if (done)
-            return status;
-        if (clock_now_ns() >= interrupt_ns)
-            interrupt(self);
-        if (clock_now_ns() >= freeze_ns && freeze(self))
-            return WEIR_ETIMEOUT;
-    }
+    pthread_mutex_lock(&self->task_lock);
+    while (!self->done && pthread_cond_timedwait(&self->task_changed, &self->task_lock, &until) == 0)
+        continue;
+    done = self->done;
+    *status = self->status;
+    pthread_mutex_unlock(&self->task_lock);
+    return done;
 }
 
 void instance_join(struct weir_self *self)

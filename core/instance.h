@@ -6,8 +6,8 @@
  *
  * Invariants: a callback of an object never runs twice at a time; `interrupt` is called only while a callback runs; at most one
  * object of a seat runs.  A callback that does not return in time is frozen: should it return, or ask the host for anything,
- * its thread waits until the object is thawed, or abandoned: then it gets nothing from the host any more and its thread touches
- * nothing but itself.
+ * its thread waits until the object is thawed, or abandoned: then it gets nothing from the host any more, its thread touches
+ * nothing but itself, and should it come back after all, it destroys its state and ends.
  */
 #ifndef WEIR_INSTANCE_H
 #define WEIR_INSTANCE_H
@@ -17,8 +17,10 @@
 #include "seat.h"
 
 #define INSTANCE_REASON_MAX 600u                       /* bytes of a failure's reason */
+#ifndef INSTANCE_START_NS /* tests have less patience */
 #define INSTANCE_START_NS (30 * INT64_C(1000000000))   /* for create, start and the like */
 #define INSTANCE_STUCK_NS (5 * INT64_C(1000000000))    /* after its interruption a callback is named, or given up */
+#endif
 
 enum instance_task {
     INSTANCE_IDLE,
@@ -45,7 +47,7 @@ struct weir_self { /* one object */
     uint32_t bit;         /* its holder bit in the seat */
     struct config_section section; /* a copy, whose interval, timeout and max_series may be newer than the rest */
     const struct weir_plugin *plugin;
-    struct instances *all;
+    struct instances *all;         /* the set that it belongs to */
     struct generation *generation; /* of the configuration that the section's values, labels and bindings lie in */
     void *state;
     struct weir_sample *batch; /* a sink's, FEED_BATCH samples */
@@ -54,6 +56,8 @@ struct weir_self { /* one object */
 
     pthread_t thread;
     bool has_thread, started; /* the main thread's */
+    struct weir_self *next_abandoned; /* the main thread's: in instances' list */
+    _Atomic bool finished;    /* abandoned, and its thread has ended after all */
     pthread_mutex_t task_lock; /* over task, done and status */
     pthread_cond_t task_changed;
     _Atomic int task;     /* enum instance_task; also looked at without the lock */
@@ -92,10 +96,14 @@ int instance_check(struct weir_self *self);
 
 /* Gives the next task; the one before is done, or was not begun. */
 void instance_give(struct weir_self *self, enum instance_task task);
-/* Waits for it and returns its status.  A callback that runs on beyond patience_ns is interrupted; one that has not returned
- * grace_ns later is frozen: WEIR_ETIMEOUT.  Other instances are supervised meanwhile. */
-int instance_await(struct weir_self *self, int64_t patience_ns, int64_t grace_ns);
-/* What becomes of a frozen one: it goes on; or it is given up, named and counted, with all that is its own. */
+/* Waits for it until a time (CLOCK_MONOTONIC) at most; true when it is done, with its status. */
+bool instance_done(struct weir_self *self, int64_t until_ns, int *status);
+/* Makes the callback that runs return soon. */
+void instance_interrupt(struct weir_self *self);
+/* Freezes the callback that runs; false if it is between callbacks just now, and will come to its task. */
+bool instance_freeze(struct weir_self *self);
+bool instance_is_frozen(struct weir_self *self);
+/* What becomes of a frozen one: it goes on; or it is given up, named and counted. */
 void instance_thaw(struct weir_self *self);
 void instance_abandon(struct weir_self *self);
 /* Joins the thread, which has done INSTANCE_DESTROY. */

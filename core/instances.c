@@ -2,15 +2,17 @@
 #include "instances.h"
 
 #include "log.h"
-#include "selfstat.h"
 #include "util/clock.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define SUPERVISE_NS (CLOCK_SECOND_NS / 5)
+#define AWAIT_NS (CLOCK_SECOND_NS / 20)
+#define HURRY_NS CLOCK_SECOND_NS /* for a callback that was interrupted because all is to end */
 
-struct generation *generation_new(struct config *config)
+struct generation *generation_new(struct config *config, struct config_section own)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
 
@@ -19,7 +21,7 @@ struct generation *generation_new(struct config *config)
         return NULL;
     }
     generation->config = config;
-    generation->self_section = selfstat_section(config);
+    generation->self_section = own;
     generation->users = 1;
     return generation;
 }
@@ -93,14 +95,58 @@ int64_t instances_supervise(struct instances *all)
     return next_ns;
 }
 
-uint64_t instances_abandoned(const struct instances *all)
+/* SIGTERM or SIGINT waits for whoever reads signals: nobody has patience any more. */
+static bool is_ending(void)
 {
-    uint64_t count = 0;
+    sigset_t pending;
 
-    for (const struct seat *seat = atomic_load_explicit(&all->seats.first, memory_order_acquire); seat;
-         seat = atomic_load_explicit(&seat->next, memory_order_acquire))
-        count += atomic_load_explicit(&seat->abandoned, memory_order_relaxed);
-    return count;
+    return sigpending(&pending) == 0 && (sigismember(&pending, SIGTERM) || sigismember(&pending, SIGINT));
+}
+
+int instances_await(struct weir_self *self, int64_t patience_ns, int64_t grace_ns)
+{
+    int64_t interrupt_ns = clock_now_ns() + patience_ns, freeze_ns = interrupt_ns + grace_ns;
+    int status;
+
+    for (bool hurried = false;;) {
+        int64_t now_ns = clock_now_ns(), until_ns = instances_supervise(self->all);
+
+        if (instance_done(self, until_ns < now_ns + AWAIT_NS ? until_ns : now_ns + AWAIT_NS, &status))
+            return status;
+        if (!hurried && is_ending()) {
+            hurried = true;
+            interrupt_ns = clock_now_ns();
+            freeze_ns = freeze_ns < interrupt_ns + HURRY_NS ? freeze_ns : interrupt_ns + HURRY_NS;
+        }
+        if (clock_now_ns() >= interrupt_ns)
+            instance_interrupt(self);
+        if (clock_now_ns() >= freeze_ns && instance_freeze(self))
+            return WEIR_ETIMEOUT;
+    }
+}
+
+void instances_abandon(struct weir_self *self)
+{
+    instance_abandon(self);
+    self->next_abandoned = self->all->abandoned;
+    self->all->abandoned = self;
+}
+
+bool instances_reap(struct instances *all)
+{
+    for (struct weir_self **link = &all->abandoned; *link;) {
+        struct weir_self *self = *link;
+
+        if (!atomic_load_explicit(&self->finished, memory_order_acquire) || instances_find(all, self->seat) == self) {
+            link = &self->next_abandoned;
+            continue;
+        }
+        *link = self->next_abandoned;
+        pthread_join(self->thread, NULL);
+        generation_leave(self->generation);
+        instance_free(self);
+    }
+    return all->abandoned == NULL;
 }
 
 /* Waits for the present task, half of the time that is left: one that hangs must not cost the others theirs. */
@@ -108,15 +154,15 @@ static bool await_half(struct weir_self *self, int64_t deadline_ns)
 {
     int64_t left_ns = deadline_ns - clock_now_ns();
 
-    if (instance_await(self, left_ns / 4, left_ns / 4) != WEIR_ETIMEOUT)
+    if (instances_await(self, left_ns / 4, left_ns / 4) != WEIR_ETIMEOUT)
         return true;
-    instance_abandon(self);
+    instances_abandon(self);
     return false;
 }
 
 bool instances_stop(struct instances *all, int64_t deadline_ns)
 {
-    bool clean = instances_abandoned(all) == 0;
+    bool clean = true;
 
     for (size_t i = 0; i < all->count; i++)
         if (all->objects[i]->started)
@@ -147,5 +193,5 @@ bool instances_stop(struct instances *all, int64_t deadline_ns)
     for (size_t i = 0; i < all->count; i++)
         if (all->objects[i]->has_thread)
             instance_join(all->objects[i]);
-    return clean;
+    return instances_reap(all) && clean;
 }

@@ -22,6 +22,7 @@ struct instances {
     struct generation *generation; /* the present one */
     struct weir_self **objects;    /* in service order: providers before users, then sinks before sources */
     size_t count;
+    struct weir_self *abandoned;   /* objects given up, whose threads may still run in their plugins */
     pthread_mutex_t lock;          /* over objects and count, and over feeds that are closed */
 
     /* Of the last reload. */
@@ -38,13 +39,19 @@ void instances_free(struct instances *all);
 struct weir_self *instances_find(const struct instances *all, const struct seat *seat);
 /* Interrupts what is overdue; returns when to call again (CLOCK_MONOTONIC). */
 int64_t instances_supervise(struct instances *all);
-/* Objects given up so far: their threads still run in their plugins, and nothing may be freed under them. */
-uint64_t instances_abandoned(const struct instances *all);
+/* Waits for an object's task and returns its status.  A callback that runs on beyond patience_ns is interrupted; one that has not
+ * returned grace_ns later is frozen: WEIR_ETIMEOUT.  The others are supervised meanwhile. */
+int instances_await(struct weir_self *self, int64_t patience_ns, int64_t grace_ns);
+/* Gives up a frozen object. */
+void instances_abandon(struct weir_self *self);
+/* Frees those that have come back after all; true if none is left out there, under which nothing may be freed.  Not while a
+ * reload knows them. */
+bool instances_reap(struct instances *all);
 /* Stops sources, lets sinks drain, stops everything; true if all threads have ended by the deadline. */
 bool instances_stop(struct instances *all, int64_t deadline_ns);
 
-/* Takes the config over.  NULL: no memory, and the config is freed. */
-struct generation *generation_new(struct config *config);
+/* Takes the config over; own: the section of the collector's own instance.  NULL: no memory, and the config is freed. */
+struct generation *generation_new(struct config *config, struct config_section own);
 void generation_leave(struct generation *generation);
 
 /* `pg_stats "orders"`, or `http`: the section in the file's words. */

@@ -54,15 +54,8 @@ static int is_journal_stream(void)
 
 void log_open(void)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET};
-
-    if (!is_journal_stream())
-        return;
-    state.journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (state.journal >= 0 && connect(state.journal, (struct sockaddr *)&address, sizeof(address)) < 0) {
-        close(state.journal);
-        state.journal = -1;
-    }
+    if (is_journal_stream())
+        state.journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 }
 
 void log_level_set(int level)
@@ -162,15 +155,18 @@ static void write_plain(const char *who, int level, const char *text)
     write_stderr(line, (size_t)length < sizeof(line) ? (size_t)length : sizeof(line) - 1);
 }
 
-/* Text has no newline, so the simple form of the native protocol does (systemd.io/JOURNAL_NATIVE_PROTOCOL). */
+/* Text has no newline, so the simple form of the native protocol does (systemd.io/JOURNAL_NATIVE_PROTOCOL).  The socket is not
+ * connected, so that a journal which was started again is found. */
 static void write_journal(const char *who, int level, const char *text)
 {
+    const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET};
     char fields[TEXT_MAX + 512];
     int length = snprintf(fields, sizeof(fields), "PRIORITY=%d\nSYSLOG_IDENTIFIER=weir\nWEIR_INSTANCE=%s\nMESSAGE=%s%s%s\n",
                           level, who ? who : "weir", who ? who : "", who ? ": " : "", text);
 
     if (length < 0 || (size_t)length >= sizeof(fields) ||
-        send(state.journal, fields, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        sendto(state.journal, fields, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&address,
+               sizeof(address)) < 0)
         write_plain(who, level, text);
 }
 

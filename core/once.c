@@ -108,9 +108,9 @@ static int collect_all(struct instances *all, const char *own)
 
         if (!(self->plugin->roles & WEIR_SOURCE) || strcmp(self->seat->name, own) == 0)
             continue;
-        status = instance_await(self, patience_ns, INSTANCE_STUCK_NS);
+        status = instances_await(self, patience_ns, INSTANCE_STUCK_NS);
         if (status == WEIR_ETIMEOUT)
-            instance_abandon(self);
+            instances_abandon(self);
         if (status != WEIR_OK) {
             fprintf(stderr, "weir: %s: %d of its groups failed; the last: %s\n", self->seat->name, status > 0 ? status : 1,
                     status > 0 ? self->seat->error : "it does not return");

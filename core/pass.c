@@ -47,7 +47,7 @@ void pass_begin(struct pass *pass, struct series_group *group, int64_t wall_ns)
     ring_lane_rewind(&pass->lane);
     pass->group = group;
     pass->broken = false;
-    pass->time_ns = wall_ns > pass->last_time_ns ? wall_ns : pass->last_time_ns;
+    pass->time_ns = wall_ns > pass->last_time_ns ? wall_ns : pass->last_time_ns + 1;
     pass->committed_turn = (uint32_t)(committed >> 1);
     pass->half = 1u - ((unsigned)committed & 1u);
     /* A turn of its own even if the last pass was aborted: marks that one left behind mean nothing. */

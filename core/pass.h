@@ -50,7 +50,8 @@ struct pass {
 int pass_init(struct pass *pass, struct series_registry *registry, uint64_t capacity, uint64_t ceiling);
 void pass_destroy(struct pass *pass);
 
-/* Opens a pass of the group; its time is wall_ns, or the last pass's time if that is later. */
+/* Opens a pass of the group; its time is wall_ns, or just after the last pass's if that is not later: a sink tells by the time
+ * what is older than a snapshot. */
 void pass_begin(struct pass *pass, struct series_group *group, int64_t wall_ns);
 
 /* As weir_host.publish. */

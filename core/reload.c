@@ -7,6 +7,7 @@
 
 #include "log.h"
 #include "plan.h"
+#include "selfstat.h"
 #include "util/clock.h"
 
 #include <stdio.h>
@@ -38,7 +39,7 @@ static int task(struct change *change, struct weir_self *self, enum instance_tas
     int status;
 
     instance_give(self, task);
-    status = instance_await(self, patience_ns, INSTANCE_STUCK_NS);
+    status = instances_await(self, patience_ns, INSTANCE_STUCK_NS);
     if (status == WEIR_ETIMEOUT)
         return fail(change, status, self->seat, what, "the plugin does not return from it");
     return status < 0 ? fail(change, status, self->seat, what, instance_reason(self, status)) : status;
@@ -56,14 +57,17 @@ static bool is_removed(const struct change *change, const struct weir_self *old)
 
 static int reconfigure(struct change *change, struct weir_self *object, const struct config_section *section)
 {
+    int64_t patience_ns = object->section.timeout_ns + INSTANCE_START_NS;
     int status;
 
     object->next_section = section;
     instance_give(object, INSTANCE_RECONFIGURE);
-    status = instance_await(object, object->section.timeout_ns + INSTANCE_START_NS, INSTANCE_STUCK_NS);
+    status = instances_await(object, patience_ns, INSTANCE_STUCK_NS);
     if (status == WEIR_ETIMEOUT) {
         /* What it is in is not ours; what was asked may still be done, with a section that will be gone. */
-        instance_abandon(object);
+        instances_abandon(object);
+        if (change->plan.generation)
+            change->plan.generation->users++;
         return fail(change, WEIR_EFAIL, object->seat, "does not return, and could not take its changed options", "");
     }
     if (status < 0)
@@ -117,7 +121,7 @@ static void pause_leaving(struct change *change)
     /* One that does not return stays frozen until it is known whether its successor works. */
     for (size_t i = 0; i < change->nleaving; i++)
         if (change->leaving[i]->started)
-            (void)instance_await(change->leaving[i], PAUSE_NS, INSTANCE_STUCK_NS);
+            (void)instances_await(change->leaving[i], PAUSE_NS, INSTANCE_STUCK_NS);
 }
 
 /* Sinks follow all lanes before anything new is published: those that stay, and those that come. */
@@ -151,17 +155,6 @@ static int create_all(struct change *change)
 
 /* ---- Stopping and starting ------------------------------------------------------------------------------------------ */
 
-/* True if it is frozen in a callback: nothing more can be asked of it. */
-static bool is_frozen(struct weir_self *self)
-{
-    bool frozen;
-
-    pthread_mutex_lock(&self->call_lock);
-    frozen = self->frozen;
-    pthread_mutex_unlock(&self->call_lock);
-    return frozen;
-}
-
 static int stop_leaving(struct change *change)
 {
     for (size_t i = change->nleaving; i-- > 0;) {
@@ -176,14 +169,14 @@ static int stop_leaving(struct change *change)
             return fail(change, status, old->seat, "is in use by others, who do not let go of it", "");
         }
         old->started = false;
-        if (is_frozen(old))
+        if (instance_is_frozen(old))
             continue;
         status = task(change, old, INSTANCE_STOP, INSTANCE_START_NS, "could not be stopped");
         /* What a plugin says of its stop changes nothing; one that does not return leaves its work to its successor. */
         if (status < 0)
             log_line(NULL, WEIR_WARNING, "%s", change->why);
         if (status == WEIR_ETIMEOUT)
-            instance_abandon(old);
+            instances_abandon(old);
     }
     return WEIR_OK;
 }
@@ -215,12 +208,12 @@ static int start_all(struct change *change)
 /* Ends an object: its thread, its state, itself.  One that does not return is given up instead, with all that is its own. */
 static void end(struct weir_self *self)
 {
-    if (!self->abandoned && is_frozen(self))
-        instance_abandon(self);
+    if (!self->abandoned && instance_is_frozen(self))
+        instances_abandon(self);
     if (!self->abandoned && self->has_thread) {
         instance_give(self, INSTANCE_DESTROY);
-        if (instance_await(self, INSTANCE_START_NS, INSTANCE_STUCK_NS) == WEIR_ETIMEOUT)
-            instance_abandon(self);
+        if (instances_await(self, INSTANCE_START_NS, INSTANCE_STUCK_NS) == WEIR_ETIMEOUT)
+            instances_abandon(self);
         else
             instance_join(self);
     }
@@ -245,8 +238,10 @@ static void undo_objects(struct change *change)
             if (!item->old)
                 seat_shut(item->seat);
             instance_give(object, INSTANCE_STOP);
-            (void)instance_await(object, INSTANCE_START_NS, INSTANCE_STUCK_NS);
+            (void)instances_await(object, INSTANCE_START_NS, INSTANCE_STUCK_NS);
         }
+        object->generation = change->plan.generation; /* for as long as it lives */
+        object->generation->users++;
         end(object);
         item->object = NULL;
         seat_abort(item->seat, bit, clock_wall_ns());
@@ -267,7 +262,7 @@ static void undo_leaving(struct change *change)
 
         if (old->abandoned)
             continue;
-        if (is_frozen(old)) {
+        if (instance_is_frozen(old)) {
             old->started = true;
             instance_give(old, INSTANCE_RUN);
             instance_thaw(old);
@@ -276,7 +271,7 @@ static void undo_leaving(struct change *change)
         }
         if (!old->started) {
             instance_give(old, INSTANCE_START);
-            old->started = instance_await(old, INSTANCE_START_NS, INSTANCE_STUCK_NS) == WEIR_OK;
+            old->started = instances_await(old, INSTANCE_START_NS, INSTANCE_STUCK_NS) == WEIR_OK;
             if (!old->started) {
                 log_line(old->seat->name, WEIR_ERROR, "could not be started again after the failed reload: %s",
                          instance_reason(old, WEIR_EFAIL));
@@ -286,7 +281,7 @@ static void undo_leaving(struct change *change)
             seat_open(old->seat, old->state);
         }
         instance_give(old, INSTANCE_RUN);
-        (void)instance_await(old, INSTANCE_START_NS, INSTANCE_STUCK_NS);
+        (void)instances_await(old, INSTANCE_START_NS, INSTANCE_STUCK_NS);
     }
 }
 
@@ -342,9 +337,9 @@ static void give_up_frozen(struct change *change)
     for (size_t i = 0; i < change->nleaving; i++) {
         struct weir_self *old = change->leaving[i];
 
-        if (old->abandoned || !is_frozen(old))
+        if (old->abandoned || !instance_is_frozen(old))
             continue;
-        instance_abandon(old);
+        instances_abandon(old);
         feeds_again(&old->seat->feeds);
     }
 }
@@ -407,7 +402,7 @@ static void run_all(struct change *change)
     }
     for (size_t i = 0; i < change->plan.count; i++)
         if (change->plan.items[i].object)
-            (void)instance_await(change->plan.items[i].object, INSTANCE_START_NS, INSTANCE_STUCK_NS);
+            (void)instances_await(change->plan.items[i].object, INSTANCE_START_NS, INSTANCE_STUCK_NS);
 }
 
 static void limits_apply(struct instances *all, const struct config *config)
@@ -441,11 +436,12 @@ static int apply(struct change *change)
 int reload_apply(struct instances *all, struct config *config, const struct reload_options *options,
                  struct config_mistakes *mistakes, char *why, size_t why_size)
 {
-    struct generation *generation = generation_new(config);
+    struct generation *generation = generation_new(config, selfstat_section(config));
     struct change change = {.all = all, .options = options, .why = why, .why_size = why_size};
     struct weir_self **objects = NULL;
     int status;
 
+    (void)instances_reap(all);
     snprintf(why, why_size, "no memory");
     if (!generation)
         return WEIR_ENOMEM;
@@ -487,7 +483,7 @@ out:
 
 int reload_check(struct instances *all, struct config *config, struct config_mistakes *mistakes)
 {
-    struct generation *generation = generation_new(config);
+    struct generation *generation = generation_new(config, selfstat_section(config));
     struct plan plan;
     int status;
 

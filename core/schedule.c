@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LONGEST_NS (INT64_C(366) * 86400 * 1000000000)
+
 void schedule_free(struct schedule *schedule)
 {
     free(schedule->entries);
@@ -30,6 +32,9 @@ int schedule_add(struct schedule *schedule, struct series_group *group, const st
     entry->own_timeout = description->timeout_ns > 0;
     entry->interval_ns = entry->own_interval ? description->interval_ns : interval_ns;
     entry->timeout_ns = entry->own_timeout ? description->timeout_ns : timeout_ns;
+    /* A plugin may ask for more than fits beside a time. */
+    entry->interval_ns = entry->interval_ns < LONGEST_NS ? entry->interval_ns : LONGEST_NS;
+    entry->timeout_ns = entry->timeout_ns < LONGEST_NS ? entry->timeout_ns : LONGEST_NS;
     entry->phase_ns = now_ns - wall_ns % entry->interval_ns;
     return WEIR_OK;
 }

@@ -109,6 +109,16 @@ void seats_free(struct seats *seats)
     *seats = (struct seats){.registry = seats->registry};
 }
 
+uint64_t seats_abandoned(const struct seats *seats)
+{
+    uint64_t count = 0;
+
+    for (const struct seat *seat = atomic_load_explicit(&seats->first, memory_order_acquire); seat;
+         seat = atomic_load_explicit(&seat->next, memory_order_acquire))
+        count += atomic_load_explicit(&seat->abandoned, memory_order_relaxed);
+    return count;
+}
+
 int seat_follow(struct seat *seat, const struct seats *seats)
 {
     for (const struct feed_source *source = atomic_load_explicit(&seats->sources.first, memory_order_acquire); source;

@@ -73,6 +73,8 @@ struct seat *seats_find(const struct seats *seats, const char *name);
 struct seat *seats_add(struct seats *seats, const struct weir_plugin *plugin, const char *name, const char *title,
                        uint64_t lane_max_bytes);
 void seats_free(struct seats *seats);
+/* Objects ever given up. */
+uint64_t seats_abandoned(const struct seats *seats);
 
 /* Gives a vacant sink its cursors, at the tails of all lanes.  WEIR_ENOMEM. */
 int seat_follow(struct seat *seat, const struct seats *seats);

@@ -272,7 +272,7 @@ static int collect_process(struct selfstat *stat)
     set_u64(&values[COLLECTOR_REGISTRY], stat->process[COLLECTOR_REGISTRY], registry.bytes);
     set_u64(&values[COLLECTOR_LANES], stat->process[COLLECTOR_LANES], lanes);
     set_u64(&values[COLLECTOR_LOG_SUPPRESSED], stat->process[COLLECTOR_LOG_SUPPRESSED], log_suppressed());
-    set_u64(&values[COLLECTOR_ABANDONED], stat->process[COLLECTOR_ABANDONED], instances_abandoned(stat->all));
+    set_u64(&values[COLLECTOR_ABANDONED], stat->process[COLLECTOR_ABANDONED], seats_abandoned(&stat->all->seats));
     set_u64(&values[RELOAD_SUCCESSFUL], stat->process[RELOAD_SUCCESSFUL], atomic_load(&stat->all->reload_successful));
     set_f64(&values[RELOAD_SUCCESS_TIME], stat->process[RELOAD_SUCCESS_TIME],
             (double)atomic_load(&stat->all->reload_success_wall_ns) / 1e9);

@@ -5,7 +5,8 @@
  * Every section of the configuration that names the plugin becomes an *instance* of it, with a thread of its own.
  *
  * Threads: every callback of an instance runs on the instance's own thread, one at a time, except `interrupt`, which
- * may come from any thread.  What an instance offers (service tables, HTTP routes) runs on the caller's thread.
+ * may come from any thread, and `check`, which runs on the main thread before there is another.  What an instance offers
+ * (service tables, HTTP routes) runs on the caller's thread.
  * Host functions may be called from the instance's callbacks; those marked [any] from any thread of the plugin.
  * Memory: nothing is freed across the boundary.  `const T *` is borrowed for the call unless a comment says longer.
  * Growth: structs begin with their size; fields are only ever appended; both sides copy the smaller size into a zeroed

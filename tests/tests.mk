@@ -1,13 +1,16 @@
 # Unit tests, with the sources they test compiled in; small plugins to test the host with; fuzzers.
 if WITH_CHECK
-check_PROGRAMS += tests/unit/check_ring tests/unit/check_series tests/unit/check_core tests/unit/check_config \
-	tests/unit/check_loader
+check_PROGRAMS += tests/unit/check_ring tests/unit/check_series tests/unit/check_feed tests/unit/check_core \
+	tests/unit/check_config tests/unit/check_loader tests/unit/check_reload
 tests_unit_check_ring_SOURCES = tests/unit/check_ring.c core/ring.c
 tests_unit_check_ring_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_check_ring_LDADD = $(CHECK_LIBS)
 tests_unit_check_series_SOURCES = tests/unit/check_series.c core/ring.c core/series.c core/pass.c
 tests_unit_check_series_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_check_series_LDADD = $(CHECK_LIBS)
+tests_unit_check_feed_SOURCES = tests/unit/check_feed.c core/ring.c core/series.c core/pass.c core/feed.c
+tests_unit_check_feed_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_check_feed_LDADD = $(CHECK_LIBS)
 tests_unit_check_core_SOURCES = tests/unit/check_core.c core/secret.c core/schedule.c core/service.c core/process.c \
 	core/util/arena.c core/util/strbuf.c
 tests_unit_check_core_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -19,6 +22,19 @@ tests_unit_check_config_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS)
 tests_unit_check_loader_SOURCES = tests/unit/check_loader.c core/loader.c core/fatal.c core/log.c core/util/arena.c
 tests_unit_check_loader_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_check_loader_LDADD = $(CHECK_LIBS) -ldl
+tests_unit_check_reload_SOURCES = tests/unit/check_reload.c core/call.c core/config.c core/fatal.c core/feed.c core/host.c \
+	core/instance.c core/instances.c core/loader.c core/log.c core/outline.c core/pass.c core/plan.c core/process.c \
+	core/reload.c core/ring.c core/schedule.c core/schema.c core/seat.c core/secret.c core/selfstat.c core/series.c \
+	core/service.c core/util/arena.c core/util/strbuf.c
+tests_unit_check_reload_CPPFLAGS = $(TEST_CPPFLAGS) -DINSTANCE_START_NS=INT64_C\(8000000000\) -DINSTANCE_STUCK_NS=INT64_C\(1000000000\)
+tests_unit_check_reload_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS) -ldl
+if WITH_SYSTEM
+check_PROGRAMS += tests/unit/check_system
+tests_unit_check_system_SOURCES = tests/unit/check_system.c plugins/system/file.c plugins/system/items.c \
+	plugins/system/parse.c plugins/system/probe.c
+tests_unit_check_system_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/system
+tests_unit_check_system_LDADD = $(CHECK_LIBS) -lpthread
+endif
 if WITH_HTTP
 if WITH_PG_STATS
 if WITH_PROMETHEUS
@@ -36,7 +52,7 @@ include tests/plugins/plugins.mk
 
 if FUZZ
 FUZZ_FLAGS = $(AM_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
-check_PROGRAMS += tests/fuzz/fuzz_config tests/fuzz/fuzz_http
+check_PROGRAMS += tests/fuzz/fuzz_config tests/fuzz/fuzz_http tests/fuzz/fuzz_system
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c core/config.c core/outline.c core/schema.c core/secret.c core/log.c \
 	core/util/arena.c core/util/strbuf.c
 tests_fuzz_fuzz_config_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -46,5 +62,8 @@ tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c plugins/http/http.c plugin
 tests_fuzz_fuzz_http_CPPFLAGS = $(TEST_CPPFLAGS) $(MICROHTTPD_CFLAGS)
 tests_fuzz_fuzz_http_CFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_http_LDADD = $(MICROHTTPD_LIBS) $(CRYPT_LIBS)
+tests_fuzz_fuzz_system_SOURCES = tests/fuzz/fuzz_system.c plugins/system/parse.c
+tests_fuzz_fuzz_system_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/system
+tests_fuzz_fuzz_system_CFLAGS = $(FUZZ_FLAGS)
 endif
 EXTRA_DIST += tests/fuzz/corpus

@@ -1,8 +1,8 @@
 /* http.c - the one HTTP listener: routes of other plugins, users, TLS, limits, over libmicrohttpd.
  *
  * The listening socket is the host's and outlives us; daemons of libmicrohttpd get copies of it, so that a changed certificate means
- * a new daemon beside the old one, a reload a new one after it, and neither a refused connection.  In the first moments a request
- * for a route that is not there yet waits for it, since those who add it start after us.  Requests run on the daemon's few threads: handlers are short, bodies are made
+ * a new daemon beside the old one, a reload a new one after it, and neither a refused connection.  For a moment after our start, and
+ * after a route was given back, a request for a route that is not there waits: whoever adds it may be starting.  Requests run on the daemon's few threads: handlers are short, bodies are made
  * by their streams piece by piece, so a slow reader costs memory for one piece and no thread.  A thread of our own closes
  * what takes too long in all, and looks at the certificate.
  *
@@ -33,6 +33,7 @@
 #define IDLE_NS (120 * SECOND_NS)
 #define FILE_BYTES_MAX (1024u * 1024u)
 #define ROUTES_MAX 200u
+#define DISCARD_MAX (16u * 1024u * 1024u) /* of a body that nobody wants, beyond body_max: then the connection is closed */
 #define SETTLE_NS (2 * SECOND_NS) /* after start, a route that is missing may still come */
 #define LEAVE_NS (2 * SECOND_NS)  /* for answers under way when we stop */
 
@@ -141,6 +142,9 @@ struct weir_http_request {
     char *body;
     size_t body_length, body_room;
     unsigned refuse;  /* status to answer once the body has passed; 0: none */
+    const char *refuse_text;
+    const struct weir_http_header *refuse_headers;
+    size_t discarded; /* of a body that nobody wants */
     bool answered;
 };
 
@@ -463,6 +467,8 @@ static void route_remove(void *provider, struct weir_self *user)
     struct http *http = provider;
 
     pthread_mutex_lock(&http->routes_lock);
+    /* Its successor may be about to add them again. */
+    http->settled_ns = host->now_ns() + SETTLE_NS;
     for (struct route **link = &http->routes; *link;) {
         struct route *route = *link;
 
@@ -534,15 +540,33 @@ static const char *body(const struct weir_http_request *request, size_t *length)
     return request->body;
 }
 
+/* text and headers live for ever.  An answer while a body is still coming would be lost with the connection, which is reset when
+ * bytes are left unread: it waits until they have passed. */
 static int refuse(struct weir_http_request *request, unsigned status, const char *text, const struct weir_http_header *headers)
 {
     request->refuse = status;
-    return respond_text(request, status, text, headers);
+    request->refuse_text = text;
+    request->refuse_headers = headers;
+    return WEIR_OK;
+}
+
+static int answer_refused(struct weir_http_request *request)
+{
+    return respond_text(request, request->refuse, request->refuse_text, request->refuse_headers);
+}
+
+/* True if bytes of a body follow without being asked for. */
+static bool body_follows(const struct weir_http_request *request)
+{
+    const char *length = header(request, "Content-Length");
+
+    return (header(request, "Transfer-Encoding") || (length && strtoull(length, NULL, 10))) && !header(request, "Expect");
 }
 
 static int answer(struct weir_http_request *request)
 {
     static const struct weir_http_header get_only[] = {{"Allow", "GET, HEAD"}, {NULL, NULL}};
+    static const struct weir_http_header later[] = {{"Retry-After", "1"}, {NULL, NULL}};
     struct http *http = request->http;
     char allow[128];
     int status;
@@ -558,12 +582,12 @@ static int answer(struct weir_http_request *request)
     if (!request->route && allow[0]) {
         const struct weir_http_header headers[] = {{"Allow", allow}, {NULL, NULL}};
 
-        return refuse(request, 405, "method not allowed\n", headers);
+        return respond_text(request, 405, "method not allowed\n", headers);
     }
     if (!request->route && wait_for_route(request))
         return WEIR_OK;
     if (!request->route)
-        return refuse(request, 404, "not found\n", NULL);
+        return atomic_load(&http->ready) ? refuse(request, 404, "not found\n", NULL) : refuse(request, 503, "not ready\n", later);
     if (request->connection) {
         pthread_mutex_lock(&http->connections_lock);
         request->connection->route = request->route;
@@ -625,7 +649,7 @@ static bool body_add(struct weir_http_request *request, const char *data, size_t
     size_t need = request->body_length + size + 1;
 
     if (need - 1 > (size_t)request->http->config->body_max) {
-        request->refuse = 413;
+        (void)refuse(request, 413, "body too large\n", NULL);
         return false;
     }
     if (need > request->body_room) {
@@ -636,7 +660,7 @@ static bool body_add(struct weir_http_request *request, const char *data, size_t
             room *= 2;
         larger = realloc(request->body, room);
         if (!larger) {
-            request->refuse = 500;
+            (void)refuse(request, 500, "no memory\n", NULL);
             return false;
         }
         request->body = larger;
@@ -667,22 +691,24 @@ static enum MHD_Result access_handler(void *context, struct MHD_Connection *mhd,
         request->connection = info ? info->socket_context : NULL;
         request->path = path;
         request->method = method;
-        /* Answered at once: libmicrohttpd closes a connection whose body nobody wants. */
-        return admit(request) < 0 ? MHD_NO : MHD_YES;
+        if (admit(request) < 0)
+            return MHD_NO;
+        if (request->refuse && !body_follows(request))
+            return answer_refused(request) < 0 ? MHD_NO : MHD_YES;
+        return MHD_YES;
     }
     if (*size) {
-        if (!request->answered && !request->refuse)
+        if (!request->refuse)
             (void)body_add(request, data, *size);
+        request->discarded += *size;
         *size = 0;
-        return MHD_YES;
+        return request->discarded <= DISCARD_MAX + (size_t)http->config->body_max ? MHD_YES : MHD_NO;
     }
     if (request->answered)
         return MHD_YES;
-    if (request->refuse)
-        return respond_text(request, request->refuse, request->refuse == 413 ? "body too large\n" : "no memory\n", NULL) < 0
-                   ? MHD_NO
-                   : MHD_YES;
-    return answer(request) < 0 && !request->answered ? MHD_NO : MHD_YES;
+    if (!request->refuse && answer(request) < 0 && !request->answered)
+        return MHD_NO;
+    return request->answered || !request->refuse || answer_refused(request) >= 0 ? MHD_YES : MHD_NO;
 }
 
 static void completed(void *context, struct MHD_Connection *mhd, void **state, enum MHD_RequestTerminationCode code)

@@ -272,13 +272,19 @@ static void server_good(struct pool *pool, const struct session *session)
 
 /* ---- Lending ------------------------------------------------------------------------------------------------------------ */
 
+/* Under the lock: all who wait look again. */
+static void wake(struct pool *pool)
+{
+    const uint64_t count = pool->waiting;
+
+    if (count)
+        (void)!write(pool->free_fd, &count, sizeof(count));
+}
+
 static void slot_free(struct pool *pool, struct slot *slot)
 {
-    const uint64_t one = 1;
-
     slot->since_ns = host->now_ns();
-    if (pool->waiting)
-        (void)!write(pool->free_fd, &one, sizeof(one));
+    wake(pool);
 }
 
 /* Under the lock: the session is closed and the slot empty. */
@@ -296,8 +302,16 @@ static bool same_database(const char *a, const char *b)
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* Under the lock: an idle session of this database that still lives; or an empty slot, for which an idle session of another
- * database gives way; or NULL. */
+static bool connecting(const struct pool *pool)
+{
+    for (int64_t i = 0; i < pool->config->max; i++)
+        if (pool->slots[i].state == SLOT_CONNECTING)
+            return true;
+    return false;
+}
+
+/* Under the lock: an idle session of this database that still lives; or an empty slot to connect, for which an idle session of
+ * another database gives way; or NULL.  One connects at a time: a server in trouble gets no crowd. */
 static struct slot *slot_take(struct pool *pool, const char *database)
 {
     struct slot *empty = NULL, *other = NULL;
@@ -317,6 +331,8 @@ static struct slot *slot_take(struct pool *pool, const char *database)
         if (slot->state == SLOT_IDLE && (!other || slot->since_ns < other->since_ns))
             other = slot;
     }
+    if (connecting(pool))
+        return NULL;
     if (!empty && other) {
         slot_close(pool, other);
         empty = other;
@@ -324,6 +340,12 @@ static struct slot *slot_take(struct pool *pool, const char *database)
     if (empty)
         empty->state = SLOT_CONNECTING;
     return empty;
+}
+
+/* Under the lock: tells a user what the pool has told already. */
+static int down(struct pool *pool, struct weir_self *user)
+{
+    return host->fail(user, WEIR_EAGAIN, "server %s is down: %s", pool->server, pool->reason);
 }
 
 /* Connects an empty slot; called and returns without the lock. */
@@ -344,26 +366,32 @@ static int slot_connect(struct pool *pool, struct weir_self *user, struct slot *
         slot->expires_ns = now_ns + jitter(pool, pool->config->lifetime_ns);
         pool->counts[FIGURE_CONNECTS]++;
         server_good(pool, &session);
+        wake(pool);
     } else {
         slot->state = SLOT_EMPTY;
         slot_free(pool, slot);
         if (status != WEIR_EINTR) {
             pool->counts[FIGURE_FAILURES]++;
             server_failed(pool, reason);
-            status = host->fail(user, WEIR_EAGAIN, "server %s is down: %s", pool->server, reason);
+            status = down(pool, user);
         }
     }
     pthread_mutex_unlock(&pool->lock);
     return status;
 }
 
-/* Waits for a slot; called and returns under the lock. */
+/* Waits for a slot; called and returns under the lock.  While the server is down nobody waits. */
 static int slot_wait(struct pool *pool, struct weir_self *user, const struct weir_pool_request *request, struct slot **slot)
 {
-    while ((*slot = slot_take(pool, request->database)) == NULL) {
+    for (;;) {
         uint64_t count;
         int ready;
 
+        if (pool->down && (host->now_ns() < pool->retry_ns || connecting(pool)))
+            return down(pool, user);
+        *slot = slot_take(pool, request->database);
+        if (*slot)
+            return WEIR_OK;
         pool->waiting++;
         pthread_mutex_unlock(&pool->lock);
         ready = host->wait_fd(user, pool->free_fd, POLLIN, request->deadline_ns);
@@ -373,13 +401,14 @@ static int slot_wait(struct pool *pool, struct weir_self *user, const struct wei
             (void)!read(pool->free_fd, &count, sizeof(count));
         if (ready == WEIR_ETIMEOUT) {
             pool->counts[FIGURE_TIMEOUTS]++;
+            if (connecting(pool))
+                return host->fail(user, ready, "server %s did not answer in time", pool->server);
             return host->fail(user, ready, "no free connection of pool \"%s\" in time; all %lld are in use, raise max",
                               host->name(pool->self), (long long)pool->config->max);
         }
         if (ready < 0)
             return ready;
     }
-    return WEIR_OK;
 }
 
 static int acquire(void *provider, struct weir_self *user, const struct weir_pool_request *given, struct weir_pool_lease *lease)
@@ -388,7 +417,7 @@ static int acquire(void *provider, struct weir_self *user, const struct weir_poo
     struct weir_pool_request request = {0};
     struct weir_pool_lease full = {.size = sizeof(full)};
     int64_t began_ns = host->now_ns();
-    struct slot *slot;
+    struct slot *slot = NULL;
     bool fresh;
     int status;
 
@@ -397,11 +426,6 @@ static int acquire(void *provider, struct weir_self *user, const struct weir_poo
         return host->fail(user, WEIR_EINVAL, "pool \"%s\" lends read-only sessions of its primary only", host->name(pool->self));
     for (unsigned tries = 0;; tries++) {
         pthread_mutex_lock(&pool->lock);
-        if (pool->down && began_ns < pool->retry_ns) {
-            status = host->fail(user, WEIR_EAGAIN, "server %s is down: %s", pool->server, pool->reason);
-            pthread_mutex_unlock(&pool->lock);
-            return status;
-        }
         status = slot_wait(pool, user, &request, &slot);
         fresh = status == WEIR_OK && slot->state == SLOT_CONNECTING;
         pthread_mutex_unlock(&pool->lock);

@@ -13,6 +13,7 @@
 #define SECOND_NS INT64_C(1000000000)
 #define SECRET_BYTES 4096u
 #define KEYWORDS_MAX 60
+#define IDLE_READS_MAX 16u
 
 /* What a server says, on one line and not too long. */
 static void clean(char *text, const char *from)
@@ -194,11 +195,9 @@ int session_open(struct session *session, const struct weir_host *host, struct w
 
     *session = (struct session){0};
     if (target->lookup) {
-        status = worker_resolve(worker, host, user, target->host, deadline_ns, &addresses);
-        if (status < 0) {
-            snprintf(reason, SESSION_REASON_MAX, "the name \"%s\" could not be looked up", target->host);
+        status = worker_resolve(worker, host, user, target->host, deadline_ns, &addresses, reason, SESSION_REASON_MAX);
+        if (status < 0)
             return status;
-        }
     }
     for (size_t i = 0; i < addresses.count; i++) {
         /* Each address has its share of what is left, so that a dead first one does not use it all. */
@@ -234,8 +233,11 @@ bool session_alive(struct session *session)
 {
     struct pollfd ready = {.fd = PQsocket(session->connection), .events = POLLIN};
 
-    if (poll(&ready, 1, 0) > 0 && !PQconsumeInput(session->connection))
-        return false;
+    /* The server's last words come before the end of the stream: all there is has to be read.  One that has much to say unasked
+     * is not waited for. */
+    for (unsigned reads = 0; PQstatus(session->connection) == CONNECTION_OK && poll(&ready, 1, 0) > 0; reads++)
+        if (reads == IDLE_READS_MAX || !PQconsumeInput(session->connection))
+            return false;
     return PQstatus(session->connection) == CONNECTION_OK;
 }
 

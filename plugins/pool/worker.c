@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -20,6 +21,7 @@ struct job {
     struct worker *worker;
     _Atomic unsigned users; /* the thread and the caller */
     int done_fd;            /* readable when done */
+    _Atomic bool done;      /* what it found may be read */
     PGcancel *cancel;       /* or a name: */
     int error;              /* of getaddrinfo */
     struct worker_addresses addresses;
@@ -77,6 +79,7 @@ static void *job_main(void *context)
         (void)PQcancel(job->cancel, ignored, sizeof(ignored));
     else
         look_up(job);
+    atomic_store_explicit(&job->done, true, memory_order_release);
     if (job->done_fd >= 0)
         (void)!write(job->done_fd, &one, sizeof(one));
     job_leave(job);
@@ -113,27 +116,33 @@ static bool job_start(struct worker *worker, struct job *job)
 }
 
 int worker_resolve(struct worker *worker, const struct weir_host *host, struct weir_self *user, const char *name,
-                   int64_t deadline_ns, struct worker_addresses *addresses)
+                   int64_t deadline_ns, struct worker_addresses *addresses, char *reason, size_t room)
 {
     struct job *job = calloc(1, sizeof(*job) + strlen(name) + 1);
     int status;
 
-    if (!job)
+    if (!job) {
+        snprintf(reason, room, "no memory");
         return WEIR_ENOMEM;
+    }
     atomic_init(&job->users, 1);
     memcpy(job->name, name, strlen(name) + 1);
     job->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (job->done_fd < 0 || !job_start(worker, job)) {
-        status = host->fail(user, WEIR_EFAIL, "could not look up \"%s\": earlier lookups still hang", name);
+    if (job->done_fd < 0) {
+        snprintf(reason, room, "could not look up \"%s\": %s", name, strerror(errno));
+        status = WEIR_EFAIL;
         goto out;
     }
-    status = host->wait_fd(user, job->done_fd, POLLIN, deadline_ns);
+    /* With too many that hang, it is refused at once. */
+    status = job_start(worker, job) ? host->wait_fd(user, job->done_fd, POLLIN, deadline_ns) : WEIR_ETIMEOUT;
     if (status == WEIR_ETIMEOUT) {
-        status = host->fail(user, WEIR_ETIMEOUT, "could not look up \"%s\" in time: the name server does not answer", name);
-    } else if (status > 0 && (job->error || !job->addresses.count)) {
-        status = host->fail(user, WEIR_EFAIL, "could not look up \"%s\": %s", name,
-                            job->error ? gai_strerror(job->error) : "no address");
-    } else if (status > 0) {
+        snprintf(reason, room, "could not look up \"%s\": the name server does not answer", name);
+    } else if (status < 0) {
+        snprintf(reason, room, "could not look up \"%s\": interrupted", name);
+    } else if (!atomic_load_explicit(&job->done, memory_order_acquire) || job->error || !job->addresses.count) {
+        snprintf(reason, room, "could not look up \"%s\": %s", name, job->error ? gai_strerror(job->error) : "no address");
+        status = WEIR_EFAIL;
+    } else {
         *addresses = job->addresses;
         status = WEIR_OK;
     }

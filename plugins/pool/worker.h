@@ -23,9 +23,9 @@ struct worker_addresses {
     char text[WORKER_ADDRESSES_MAX][64]; /* numeric, for libpq's hostaddr */
     size_t count;
 };
-/* Looks up a name until the deadline.  WEIR_OK, or a status with the reason recorded for `user`. */
+/* Looks up a name until the deadline.  WEIR_OK, or a status and in `reason`, of `room` bytes, why. */
 int worker_resolve(struct worker *worker, const struct weir_host *host, struct weir_self *user, const char *name,
-                   int64_t deadline_ns, struct worker_addresses *addresses);
+                   int64_t deadline_ns, struct worker_addresses *addresses, char *reason, size_t room);
 /* Asks the server to cancel what the session does; does not wait for it. */
 void worker_cancel(struct worker *worker, PGconn *connection);
 

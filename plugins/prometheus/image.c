@@ -56,6 +56,15 @@ struct image_maker *image_maker_new(enum format format, int level)
     return maker;
 }
 
+void image_maker_level(struct image_maker *maker, int level)
+{
+    if (maker->deflater_made && level != maker->level) {
+        deflateEnd(&maker->deflater);
+        maker->deflater_made = false;
+    }
+    maker->level = level;
+}
+
 /* Under the lock. */
 static void part_leave(struct image_part *part)
 {

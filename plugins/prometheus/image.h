@@ -31,6 +31,8 @@ struct image {
 struct image_maker; /* of one format */
 
 struct image_maker *image_maker_new(enum format format, int level);
+/* On the maker's thread: another level for what is compressed from now on. */
+void image_maker_level(struct image_maker *maker, int level);
 void image_maker_free(struct image_maker *maker);
 
 /* Brings the image up to the model's version; WEIR_ENOMEM leaves the old one. */

@@ -82,6 +82,11 @@ static bool room_for(void *array_pointer, uint32_t *room, uint32_t need, size_t 
 
 /* ---- Families, label sets, series ------------------------------------------------------------------------------------------ */
 
+static size_t blocks(size_t bytes)
+{
+    return (bytes + MODEL_BLOCK - 1) / MODEL_BLOCK * MODEL_BLOCK;
+}
+
 /* True if `total` is `name` with _total behind it. */
 static bool is_total_of(const char *total, const char *name)
 {
@@ -103,12 +108,12 @@ static struct model_family *family_of(struct model *model, const struct weir_ser
     if (!larger)
         return NULL;
     model->sorted = larger;
-    family = calloc(1, sizeof(*family));
+    family = calloc(1, sizeof(*family) + blocks(strlen(info->name) + 1));
     if (!family)
         return NULL;
     family->id = info->family;
     family->kind = info->kind;
-    family->name = info->name;
+    family->name = strcpy((char *)(family + 1), info->name);
     family->unit = info->unit;
     family->help = info->help;
     model->families[info->family] = family;
@@ -137,7 +142,7 @@ static struct label_text *label_text_make(const struct weir_series_info *info)
 
     for (size_t i = 0; i < info->nlabels; i++)
         room += strlen(info->labels[i].name) + 2 * strlen(info->labels[i].value) + 4;
-    text = malloc(sizeof(*text) + room);
+    text = malloc(sizeof(*text) + blocks(room));
     if (!text)
         return NULL;
     out = text->text;
@@ -165,7 +170,7 @@ static struct label_text *label_text_make(const struct weir_series_info *info)
     text->users = 0;
     text->length = (uint32_t)(out - text->text);
     {
-        struct label_text *trimmed = realloc(text, sizeof(*text) + text->length);
+        struct label_text *trimmed = realloc(text, sizeof(*text) + blocks(text->length));
 
         return trimmed ? trimmed : text;
     }

@@ -16,6 +16,8 @@
 
 #define MODEL_SNAPSHOTS_MAX 4u /* alive at a time; beyond, scrapes share the newest */
 
+#define MODEL_BLOCK 32u /* names and label texts are readable up to a multiple of it, so that they are copied in whole blocks */
+
 struct label_text { /* of one label set: {a="b",c="d"}, or nothing */
     struct label_text *next; /* among those that wait to be freed */
     uint32_t users, length;
@@ -23,7 +25,8 @@ struct label_text { /* of one label set: {a="b",c="d"}, or nothing */
 };
 
 struct model_family {
-    const char *name, *unit, *help; /* the host's, for ever */
+    const char *name;     /* a copy, of whole blocks */
+    const char *unit, *help; /* the host's, for ever */
     uint32_t id, kind;
     uint32_t *slots;      /* indexes of its series, in the order in which they came; 0: gone */
     uint32_t count, room, live; /* live: series with a value */

@@ -17,10 +17,12 @@ static const char pairs[] = "000102030405060708091011121314151617181920212223242
                             "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
                             "8081828384858687888990919293949596979899";
 
+#define DIGITS_MAX 20u /* of 2^64 */
+
 size_t number_u64(char *out, uint64_t value)
 {
-    char text[20];
-    size_t at = sizeof(text);
+    char text[2 * DIGITS_MAX]; /* digits end in the middle, so that a copy of fixed length takes them all */
+    size_t at = DIGITS_MAX;
 
     if (value < 10) {
         *out = (char)('0' + value);
@@ -37,8 +39,8 @@ size_t number_u64(char *out, uint64_t value)
     } else {
         text[--at] = (char)('0' + value);
     }
-    memcpy(out, text + at, sizeof(text) - at);
-    return sizeof(text) - at;
+    memcpy(out, text + at, DIGITS_MAX);
+    return DIGITS_MAX - at;
 }
 
 size_t number_f64(char *out, double value)

@@ -7,7 +7,7 @@
 
 #define NUMBER_MAX 32u /* most bytes of any number */
 
-/* Both return how many bytes they wrote; there is no NUL. */
+/* Both return how many bytes the number has; there is no NUL, and up to NUMBER_MAX bytes may be written. */
 size_t number_u64(char *out, uint64_t value);
 size_t number_f64(char *out, double value);
 

@@ -30,15 +30,17 @@ static const struct weir_option options[] = {
      .offset = offsetof(struct prometheus_config, http), .help = "The listener that answers."},
     {.name = "path", .type = WEIR_STRING, .dflt = "/metrics", .min = 1, .max = 200,
      .offset = offsetof(struct prometheus_config, path), .help = "Where Prometheus scrapes."},
-    {.name = "compression", .type = WEIR_BOOL, .dflt = "true", .offset = offsetof(struct prometheus_config, compression),
+    {.name = "compression", .type = WEIR_BOOL, .dflt = "true", .flags = WEIR_RELOADABLE, .offset = offsetof(struct prometheus_config, compression),
      .help = "Whether gzip is used for those who accept it."},
-    {.name = "compression_level", .type = WEIR_INT, .dflt = "1", .min = 1, .max = 9,
+    {.name = "compression_level", .type = WEIR_INT, .dflt = "1", .flags = WEIR_RELOADABLE, .min = 1, .max = 9,
      .offset = offsetof(struct prometheus_config, compression_level), .help = "zlib's level: 1 is fastest, 9 smallest."},
     {.name = NULL}};
 
 struct prometheus {
     struct weir_self *self;
     const struct prometheus_config *config;
+    _Atomic bool compression; /* of the config, for the listener's threads */
+    _Atomic int level;
     struct model model;
     struct image_maker *makers[FORMATS];
     _Atomic int64_t asked_ns[FORMATS]; /* when compressed text was last asked for; 0: never */
@@ -147,7 +149,7 @@ static int scrape(void *context, struct weir_http_request *request)
     const struct weir_http *http = prometheus->http;
     const char *instance = http->query(request, "instance");
     enum format format = negotiate_format(http->header(request, "Accept"));
-    bool gzip = prometheus->config->compression && negotiate_gzip(http->header(request, "Accept-Encoding"));
+    bool gzip = atomic_load(&prometheus->compression) && negotiate_gzip(http->header(request, "Accept-Encoding"));
     uint32_t source = instance ? model_source_find(&prometheus->model, instance) : 0;
     struct weir_http_stream stream = {.read = plain_read, .free = body_free, .length = -1};
     struct body *body;
@@ -172,7 +174,7 @@ static int scrape(void *context, struct weir_http_request *request)
     body->snapshot = model_snapshot_get(&prometheus->model, source);
     if (body->snapshot && gzip) {
         body->text = malloc(STEP_TEXT);
-        body->deflating = body->text && deflateInit2(&body->deflater, (int)prometheus->config->compression_level, Z_DEFLATED,
+        body->deflating = body->text && deflateInit2(&body->deflater, atomic_load(&prometheus->level), Z_DEFLATED,
                                                      15 + 16, 9, Z_DEFAULT_STRATEGY) == Z_OK;
         stream.read = deflated_read;
     }
@@ -237,6 +239,8 @@ static int create(struct weir_self *self, const void *config, void **state)
     *state = prometheus;
     prometheus->self = self;
     prometheus->config = config;
+    atomic_store(&prometheus->compression, prometheus->config->compression);
+    atomic_store(&prometheus->level, (int)prometheus->config->compression_level);
     status = model_init(&prometheus->model, host, self);
     for (enum format format = 0; format < FORMATS && status == WEIR_OK; format++) {
         prometheus->makers[format] = image_maker_new(format, (int)prometheus->config->compression_level);
@@ -244,6 +248,18 @@ static int create(struct weir_self *self, const void *config, void **state)
             status = WEIR_ENOMEM;
     }
     return status;
+}
+
+static int reconfigure(void *state, const void *given)
+{
+    struct prometheus *prometheus = state;
+
+    prometheus->config = given;
+    atomic_store(&prometheus->compression, prometheus->config->compression);
+    atomic_store(&prometheus->level, (int)prometheus->config->compression_level);
+    for (enum format format = 0; format < FORMATS; format++)
+        image_maker_level(prometheus->makers[format], (int)prometheus->config->compression_level);
+    return WEIR_OK;
 }
 
 static int visit_current(void *context, const struct weir_batch *batch)
@@ -357,6 +373,7 @@ static const struct weir_plugin plugin = {
     .check = check,
     .create = create,
     .start = start,
+    .reconfigure = reconfigure,
     .consume = consume,
     .flush = flush,
     .stop = stop,

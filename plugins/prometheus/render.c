@@ -16,6 +16,14 @@ static char *put(char *out, const char *text, size_t length)
     return out + length;
 }
 
+/* In whole blocks: what is written beyond the length is written over next. */
+static inline char *put_blocks(char *out, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i += MODEL_BLOCK)
+        memcpy(out + i, text + i, MODEL_BLOCK);
+    return out + length;
+}
+
 static bool ends_with(const char *name, size_t length, const char *end)
 {
     size_t n = strlen(end);
@@ -81,8 +89,8 @@ size_t render_line(char *out, const char *name, size_t name_length, const struct
     const struct label_text *labels = model_line_labels(line);
     const char *begin = out;
 
-    out = put(out, name, name_length);
-    out = put(out, labels->text, labels->length);
+    out = put_blocks(out, name, name_length);
+    out = put_blocks(out, labels->text, labels->length);
     *out++ = ' ';
     if (model_line_is_integer(line)) {
         out += number_u64(out, line->bits);

@@ -15,7 +15,8 @@
 size_t render_head_size(const struct model_family *family);
 static inline size_t render_line_size(size_t name_length, const struct label_text *labels)
 {
-    return name_length + labels->length + NUMBER_MAX + 2;
+    /* Labels are copied in whole blocks, over what follows them. */
+    return name_length + labels->length + (NUMBER_MAX > MODEL_BLOCK ? NUMBER_MAX : MODEL_BLOCK) + 2;
 }
 /* HELP, TYPE and UNIT; returns the length. */
 size_t render_head(char *out, const struct model_family *family, enum format format);

@@ -36,7 +36,7 @@ static void run(size_t nseries)
     snapshot->families = calloc(FAMILIES, sizeof(struct model_lines));
     snapshot->nfamilies = FAMILIES;
     for (size_t i = 0; i < per_family; i++) {
-        labels[i] = malloc(sizeof(struct label_text) + 100);
+        labels[i] = malloc(sizeof(struct label_text) + 128);
         labels[i]->length = (uint32_t)snprintf(labels[i]->text, 100, "{datname=\"orders\",relname=\"table_%zu\",schemaname=\"public\"}", i);
     }
     for (size_t f = 0; f < FAMILIES; f++) {

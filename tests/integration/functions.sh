@@ -11,8 +11,12 @@ pg_bin=${PG_BIN:-/usr/lib/postgresql/15/bin}
 wait_limit=${WAIT_LIMIT:-60}
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/weir-test.XXXXXX")
 chmod 0755 "$scratch"
+# A collector that hangs fails a check, and does not hold up the test.
+printf 'max-time = %s\n' "$wait_limit" > "$scratch/.curlrc"
+export CURL_HOME=$scratch
 failures=0
 weir_pid=
+weir_via=() # a command that starts weir: nsenter, env
 pg_datas=()
 
 # Runs a command as a user who may run PostgreSQL.
@@ -94,32 +98,62 @@ start_postgresql() {
     as_postgres "$bindir/pg_ctl" -D "$pg_data" -l "$root/log" -w -t "$wait_limit" start >"$root/start.log" 2>&1 ||
         { cat "$root/start.log" "$root/log"; return 1; }
 }
+# hba LINE...: puts lines before all others of pg_hba.conf, and has them read.
+hba() {
+    local file=$pg_data/pg_hba.conf
+    { printf '%s\n' "$@"; cat "$file"; } > "$scratch/hba" && as_postgres tee "$file" <"$scratch/hba" >/dev/null
+    sql -c "SELECT pg_reload_conf()" >/dev/null
+}
 postmaster() { head -1 "$pg_data/postmaster.pid"; }
 pg_stop() { as_postgres "$(cat "$pg_data/../bindir")/pg_ctl" -D "$pg_data" -m "${1:-fast}" -w stop >/dev/null 2>&1; }
 pg_start() { as_postgres "$(cat "$pg_data/../bindir")/pg_ctl" -D "$pg_data" -l "$pg_data/../log" -w -t "$wait_limit" start >/dev/null 2>&1; }
 sql() { psql -XqtA -v ON_ERROR_STOP=1 "$@"; }
 
+# use_test_plugins: weir finds the small plugins of tests/plugins too.
+use_test_plugins() {
+    printf '#!/bin/sh\nexec "%s" "$@" --plugin-dir "%s"\n' "$weir" "${TEST_PLUGIN_DIR:?}" > "$scratch/weir-both"
+    chmod 755 "$scratch/weir-both"
+    weir=$scratch/weir-both
+}
+# live WORD...: what one says to the running weir.
+live() { "$weir" "$@" --plugin-dir "$plugin_dir" --socket "$scratch/control"; }
+
 # start_weir CONFIG: runs it; sets weir_pid, weir_log, and url once it listens.
 start_weir() {
     weir_log=$scratch/weir.log
     : > "$weir_log"
-    "$weir" run -c "$1" --plugin-dir "$plugin_dir" --socket "$scratch/control" >"$weir_log" 2>&1 &
+    ${weir_via[@]+"${weir_via[@]}"} "$weir" run -c "$1" --plugin-dir "$plugin_dir" --socket "$scratch/control" >"$weir_log" 2>&1 &
     weir_pid=$!
     wait_until "weir is running" grep -q 'runs [0-9]* instances' "$weir_log" || { cat "$weir_log"; return 1; }
     url=$(sed -n 's/.*listening on \(https*:[^ ]*\).*/\1/p' "$weir_log" | head -1)
 }
 # stop_weir: SIGTERM; it must exit 0 in time, and a sanitizer must have nothing to say.
 stop_weir() {
-    local began=$SECONDS status
+    local began=$SECONDS status watchdog
     kill -TERM "$weir_pid"
+    (for _ in $(seq "$wait_limit"); do sleep 1; done; kill -KILL "$weir_pid") 2>/dev/null & # one that hangs fails, and goes
+    watchdog=$!
     wait "$weir_pid"
     status=$?
+    kill "$watchdog"
+    wait "$watchdog" 2>/dev/null
     weir_pid=
     check "weir stops with status 0" [ "$status" = 0 ]
     check "weir stops within 5 seconds" [ $((SECONDS - began)) -le "${STOP_LIMIT:-5}" ]
     check "no sanitizer report" no_report
 }
 no_report() { ! grep -E 'ERROR: (Address|Thread|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:' "$weir_log"; }
+
+# namespace COMMAND...: runs a command in mount and network namespaces of its own; sets namespace_pid, and via to what enters them.
+namespace() {
+    local root=-U
+    [ "$(id -u)" = 0 ] && root=
+    # shellcheck disable=SC2086
+    unshare ${root:+-Ur} -mn "$@" &
+    namespace_pid=$!
+    via=(nsenter -t $namespace_pid ${root:+-U --preserve-credentials} -m -n)
+}
+can_namespace() { if [ "$(id -u)" = 0 ]; then unshare -mn true; else unshare -Urmn true; fi 2>/dev/null; }
 
 # metric NAME [LABEL...]: value of the one line that has this name and all these labels (a="b").
 metric() {

@@ -89,4 +89,5 @@ done
 libraries='libconfuse|libc\.so|ld-linux'
 readelf -d "$weir" | grep -qE 'lib[at]san' && libraries="$libraries|lib[atu]san|libubsan|libm\.so|libgcc_s|libcrypt"
 check "the core links libconfuse and libc alone" sh -c "! readelf -d '$weir' | grep NEEDED | grep -vE '$libraries'"
+check "describe shows which sections have titles" sh -c "'$weir' describe http --plugin-dir '$plugin_dir' | grep -q '^    user \"title\" { … }'"
 finish

@@ -90,6 +90,26 @@ START_TEST(a_smaller_struct_is_loaded_with_zeroes_behind)
 }
 END_TEST
 
+START_TEST(smaller_option_rows_are_read_by_their_stride)
+{
+    const struct loader_plugin *older;
+    const struct weir_option *options;
+
+    take("older");
+    older = loader_load(loader, "older", why, sizeof(why));
+    ck_assert_msg(older != NULL, "%s", why);
+    options = older->description.options;
+    ck_assert_uint_eq(older->description.option_stride, sizeof(*options));
+    ck_assert_str_eq(options[0].name, "word");
+    ck_assert_str_eq(options[1].name, "number");
+    ck_assert_int_eq(options[1].max, 9);
+    ck_assert_uint_eq(options[0].service_version, 0);
+    ck_assert_uint_eq(options[1].service_version, 0);
+    ck_assert_ptr_null(options[2].name);
+    ck_assert(older->description.flush == NULL && older->description.commands == NULL);
+}
+END_TEST
+
 START_TEST(bad_ones_are_refused_with_their_reason)
 {
     refused("absent", "there is no absent.so in ");
@@ -102,6 +122,8 @@ START_TEST(bad_ones_are_refused_with_their_reason)
     refused("refuses", "refuses to work here; its reason is in the log");
     take("wrong_name");
     refused("wrong_name", "it calls itself \"another_name\"; the file must be named after it");
+    take("wrong_size");
+    refused("wrong_size", "its description has a size of 16 bytes");
     take("bad_options");
     refused("bad_options", "option \"far\" lies outside of the config struct of 8 bytes");
 }
@@ -215,6 +237,7 @@ int main(void)
     tcase_set_timeout(all, 60);
     tcase_add_test(all, good_ones_are_loaded_each_as_itself);
     tcase_add_test(all, a_smaller_struct_is_loaded_with_zeroes_behind);
+    tcase_add_test(all, smaller_option_rows_are_read_by_their_stride);
     tcase_add_test(all, bad_ones_are_refused_with_their_reason);
     tcase_add_test(all, spoilt_files_are_refused);
 #ifndef __SANITIZE_ADDRESS__
