@@ -48,7 +48,8 @@ void notify_open(void)
 static void tell(const char *text, int flags)
 {
     if (state.fd >= 0)
-        (void)sendto(state.fd, text, strlen(text), MSG_NOSIGNAL | flags, (const struct sockaddr *)&state.address, state.address_size);
+        (void)sendto(state.fd, text, strlen(text), MSG_NOSIGNAL | flags, (const struct sockaddr *)&state.address,
+                     state.address_size);
 }
 
 void notify_ready(void)

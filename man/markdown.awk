@@ -48,12 +48,20 @@ function fill(text,    words, count, i, line)
     if (line != "")
         print line
 }
+# What is printed first stands under a heading.
+function paragraph()
+{
+    if (!headed)
+        print ".SH DESCRIPTION"
+    else if (!fresh)
+        print ".PP"
+    headed = 1
+    fresh = 0
+}
 function flush_text()
 {
     if (text != "") {
-        if (!fresh)
-            print ".PP"
-        fresh = 0
+        paragraph()
         fill(inline(text))
     }
     text = ""
@@ -61,9 +69,7 @@ function flush_text()
 function flush_code()
 {
     if (code != "") {
-        if (!fresh)
-            print ".PP"
-        fresh = 0
+        paragraph()
         printf ".RS 4\n.EX\n%s.EE\n.RE\n", code
     }
     code = ""
@@ -84,14 +90,13 @@ function cells(line, into,    count)
     return count
 }
 
-BEGIN { fresh = 1; print ".SH DESCRIPTION" }
 NR == 1 && /^# / { next }
 /^ *$/ { if (code != "") blank = 1; else flush(); table = 0; next }
 /^##* / {
     flush()
     sub(/^##* */, "")
     print ".SH " toupper(escape($0))
-    fresh = 1
+    headed = fresh = 1
     next
 }
 /^    / && text == "" {
@@ -115,6 +120,8 @@ code != "" { flush(); blank = 0 }
     if (table == 2 || /^\|[-:| ]*\|$/)
         next
     count = cells($0, cell)
+    fresh = 1
+    paragraph()
     print ".TP"
     print inline(cell[1])
     fill(inline(cell[2]))
@@ -123,10 +130,9 @@ code != "" { flush(); blank = 0 }
             print ".br"
             fill(inline(head[i] ": " cell[i]))
         }
-    fresh = 0
     next
 }
 /^\*\*/ { flush() }
-/^ *[-*] / { flush(); print ".IP \\(bu 2"; fresh = 1; sub(/^ *[-*] /, "") }
+/^ *[-*] / { flush(); fresh = 1; paragraph(); print ".IP \\(bu 2"; fresh = 1; sub(/^ *[-*] /, "") }
 { text = text (text == "" ? "" : " ") $0 }
 END { flush() }

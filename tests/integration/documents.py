@@ -3,10 +3,13 @@
     documents.py options TOP WEIR FOLDER PLUGIN [PAGE]   one plugin: its C source, describe's three forms, and the built page
     documents.py file TOP WEIR PAGE                      the keys outside of sections and of every section
     documents.py commands WEIR PAGE COMPLETION           --help, weir.1 and the completion
+    documents.py header HEADER PAGE                      every word of a header, as often as there
+    documents.py readme README PAGE                      every word of a README.md but for its title and its tables of options
     documents.py enable SAMPLE                           the sample with all its keys enabled, on standard output
 
 Prints each difference; exit 1 if there is one.
 """
+import collections
 import glob
 import re
 import subprocess
@@ -47,7 +50,8 @@ def of_commands(text):
 
 
 def unroff(text):
-    for a, b in ((r'\(aq', "'"), (r'\(ha', '^'), (r'\(ti', '~'), (r'\-', '-'), (r'\&', ''), (r'\fB', ''), (r'\fR', ''), (r'\e', '\\')):
+    escapes = {r'\(aq': "'", r'\(ga': '`', r'\(ha': '^', r'\(ti': '~', r'\-': '-', r'\&': '', r'\fB': '', r'\fR': '', r'\e': '\\'}
+    for a, b in escapes.items():
         text = text.replace(a, b)
     return text
 
@@ -108,7 +112,8 @@ def options(top, weir, folder, plugin, page=None):
     own = text.split('\nEvery section also takes:')[0]
     compare(plugin, own, man, 'OPTIONS', sample, source)
     differ(f'{plugin}: commands of describe and manual page', of_commands(text), [n for n, _ in of_man(man, 'COMMANDS')])
-    declared = re.findall(r'struct weir_command \w+\[\] = \{(.*?)\{\.name = NULL\}\}', ''.join(open(p).read() for p in sources), re.S)
+    code = ''.join(open(path).read() for path in sources)
+    declared = re.findall(r'struct weir_command \w+\[\] = \{(.*?)\{\.name = NULL\}\}', code, re.S)
     differ(f'{plugin}: commands of source and describe', re.findall(r'\.name = "(\w+)"', ''.join(declared)), of_commands(text))
     if page:
         built = open(page).read()
@@ -131,10 +136,30 @@ def commands(weir, page, completion):
     differ('--help and weir.1', named, re.findall(r'^\.TP\n\.BR? ([a-z]+)', part, re.M))
     differ('--help and completion', named, re.search(r"commands='(.*?)'", script)[1].split())
     flags = set(re.findall(r'(--[a-z-]+)', helped.split('\n\n')[1]))
-    differ('--help and weir.1', flags, re.findall(r'(--[a-z-]+)', man.replace('\\-', '-').split('.SH OPTIONS')[1].split('.SH EXIT')[0]))
+    part = man.replace('\\-', '-').split('.SH OPTIONS')[1].split('.SH EXIT')[0]
+    differ('--help and weir.1', flags, re.findall(r'(--[a-z-]+)', part))
     differ('--help and completion', flags, re.findall(r'(--[a-z-]+)(?=[ \'"])', ''.join(re.findall(r'options=.*', script))))
     short = set(re.findall(r'^  (-[a-zA-Z]),', helped, re.M))
     differ('--help and weir.1', short, re.findall(r'^\.BR (-[a-zA-Z]) ', man.replace('\\-', '-'), re.M))
+
+
+def words(text):
+    return collections.Counter(re.findall(r'[A-Za-z_]{3,}', text))
+
+
+def header(path, page):
+    left_out = r'^(#ifndef WEIR_|#define WEIR_\w*_H$|#ifdef __cplusplus|#include|extern "C"|#endif|/\* ----).*'
+    text = re.sub(left_out, '', open(path).read(), flags=re.M)
+    missing = words(text.replace('/* ', '', 1)) - words(unroff(open(page).read()))
+    differ(f'{path} and {page}', missing, [])
+
+
+def readme(path, page):
+    text = open(path).read().partition('\n')[2]
+    text = re.sub(r'^\| *option.*\n(\|.*\n)*', '', text, flags=re.M)
+    text = re.sub(r'^\|.*\n(?=\|--)', '', text, flags=re.M)  # what the columns are called
+    text = re.sub(r'\]\([^)]*\)', ']', text)
+    differ(f'{path} and {page}', set(words(text.lower())) - set(words(unroff(open(page).read()).lower())), [])
 
 
 def enable(path):
@@ -148,5 +173,6 @@ def enable(path):
         print(line, end='')
 
 
-{'options': options, 'file': whole_file, 'commands': commands, 'enable': enable}[sys.argv[1]](*sys.argv[2:])
+{'options': options, 'file': whole_file, 'commands': commands, 'header': header, 'readme': readme,
+ 'enable': enable}[sys.argv[1]](*sys.argv[2:])
 sys.exit(differences != 0)

@@ -24,8 +24,8 @@ struct config {
 static const char *const choices[] = {"first", "second", NULL};
 static const struct weir_option row_options[] = {
     {.name = "name", .type = WEIR_STRING, .flags = WEIR_TITLE, .offset = offsetof(struct row, name)},
-    {.name = "weight", .type = WEIR_INT, .dflt = "1", .min = 1, .max = 9, .flags = WEIR_REQUIRED, .offset = offsetof(struct row, weight),
-     .help = "How much it counts."},
+    {.name = "weight", .type = WEIR_INT, .dflt = "1", .min = 1, .max = 9, .flags = WEIR_REQUIRED,
+     .offset = offsetof(struct row, weight), .help = "How much it counts."},
     {.name = "token", .type = WEIR_SECRET, .offset = offsetof(struct row, token), .help = "What it says."},
     {.name = NULL}};
 static const struct weir_option options[] = {
