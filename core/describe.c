@@ -183,6 +183,7 @@ static void man_words(const char *text, size_t columns, FILE *out)
         case '-': fputs("\\-", out); break;
         case '\'': fputs("\\(aq", out); break;
         case '^': fputs("\\(ha", out); break;
+        case '|': fputs("|\\:", out); break; /* long expressions may be broken here */
         case '~': fputs("\\(ti", out); break;
         case '`':
             bold = !bold;
@@ -229,7 +230,7 @@ static void man_head(const char *title, unsigned section, const char *source, co
     fputs(".TH ", out);
     for (; *title; title++)
         putc(toupper((unsigned char)*title), out);
-    fprintf(out, " %u " WEIR_DATE " \"%s %s\" weir\n.SH NAME\n", section, source, version);
+    fprintf(out, " %u " WEIR_DATE " \"%s %s\" weir\n.ad l\n.SH NAME\n", section, source, version);
 }
 
 static void man_plugin(const struct weir_plugin *plugin, FILE *out)
