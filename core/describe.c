@@ -14,6 +14,7 @@
 #define FACTS_MAX 1024u
 #define TEXT_BYTES_MAX 65536u
 #define MAN_COLUMNS 72u
+#define WORD_MAX 24u /* a longer one is no word, and not hyphenated */
 #define SAMPLE_COLUMNS 118u
 
 static const char *const type_names[] = {
@@ -127,8 +128,7 @@ static void text_options(const struct weir_option *options, unsigned indent, FIL
         if (options->flags & WEIR_TITLE)
             continue;
         facts_add(&facts, options);
-        fprintf(out, "%*s%s%s  (%s)\n", (int)indent, "", options->name, braces(options),
-                facts.text ? facts.text : "");
+        fprintf(out, "%*s%s%s  (%s)\n", (int)indent, "", options->name, braces(options), facts.text ? facts.text : "");
         fprintf(out, "%*s%s\n", (int)indent + 4, "", options->help ? options->help : "");
         if (options->type == WEIR_SECRET)
             fprintf(out, "%*s%s_file: the same from a file that only its owner can read.\n", (int)indent + 4, "",
@@ -168,22 +168,25 @@ static void text_plugin(const struct weir_plugin *plugin, FILE *out)
 static void man_words(const char *text, size_t columns, FILE *out)
 {
     size_t column = 0;
-    bool bold = false;
+    bool bold = false, begin = true;
 
     for (; *text; text++, column++) {
         if (*text == ' ' && column + 1 + strcspn(text + 1, " ") > columns) {
             putc('\n', out);
-            column = 0;
+            column = (size_t)-1; /* 0 with the next byte */
+            begin = true;
             continue;
         }
         if (!column && (*text == '.' || *text == ' '))
             fputs("\\&", out);
+        if (begin && strcspn(text, " ") > WORD_MAX)
+            fputs("\\%", out);
+        begin = *text == ' ';
         switch (*text) {
         case '\\': fputs("\\e", out); break;
         case '-': fputs("\\-", out); break;
         case '\'': fputs("\\(aq", out); break;
         case '^': fputs("\\(ha", out); break;
-        case '|': fputs("|\\:", out); break; /* long expressions may be broken here */
         case '~': fputs("\\(ti", out); break;
         case '`':
             bold = !bold;
@@ -230,18 +233,20 @@ static void man_head(const char *title, unsigned section, const char *source, co
     fputs(".TH ", out);
     for (; *title; title++)
         putc(toupper((unsigned char)*title), out);
-    fprintf(out, " %u " WEIR_DATE " \"%s %s\" weir\n.ad l\n.SH NAME\n", section, source, version);
+    fprintf(out, " %u " WEIR_DATE " \"%s %s\" weir\n.SH NAME\n", section, source, version);
 }
 
 static void man_plugin(const struct weir_plugin *plugin, FILE *out)
 {
     const char *title = plugin->flags & WEIR_SINGLE ? "" : " \\fR\"\\fItitle\\fR\"";
+    struct strbuf line = {.ceiling = TEXT_BYTES_MAX};
     char name[128];
 
     snprintf(name, sizeof(name), "weir-%s", plugin->name);
     man_head(name, 7, plugin->name, plugin->version, out);
-    fprintf(out, "%s \\- ", name);
-    man_text(plugin->summary, out);
+    strbuf_printf(&line, "%s - %s", name, plugin->summary);
+    man_text(line.text ? line.text : name, out);
+    strbuf_free(&line);
     fprintf(out, ".SH SYNOPSIS\n.B %s%s { … }\n", plugin->name, title);
     if (plugin->commands && plugin->commands->name)
         fprintf(out, ".PP\n.B weir %s%s \\fIcommand\\fR …\n", plugin->name,
@@ -319,7 +324,7 @@ static void sample_options(const struct weir_option *options, const char *prefix
 
             while (title->name && !(title->flags & WEIR_TITLE))
                 title++;
-            fprintf(out, "%s%s%s%s {\n", prefix, off, options->name, title->name ? " \"name\"" : "");
+            fprintf(out, "%s%s%s%s {\n", prefix, off, options->name, title->name ? " \"title\"" : "");
             snprintf(before, sizeof(before), "%s%s    ", prefix, off);
             sample_options(options->rows, before, out);
             fprintf(out, "%s%s}\n", prefix, off);

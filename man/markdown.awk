@@ -95,7 +95,7 @@ NR == 1 && /^# / { next }
 /^##* / {
     flush()
     sub(/^##* */, "")
-    print ".SH " toupper(escape($0))
+    print ".SH " (tolower($0) == "options" ? "NOTES ON OPTIONS" : toupper(escape($0)))
     headed = fresh = 1
     next
 }
@@ -122,8 +122,10 @@ code != "" { flush(); blank = 0 }
     count = cells($0, cell)
     fresh = 1
     paragraph()
-    print ".TP"
-    print inline(cell[1])
+    if (cell[1] == "") # more of what the row above is about
+        print ".IP"
+    else
+        print ".TP\n" inline(cell[1])
     fill(inline(cell[2]))
     for (i = 3; i <= count && i <= heads; i++)
         if (cell[i] != "") {

@@ -50,7 +50,7 @@ def of_commands(text):
 
 
 def unroff(text):
-    escapes = {r'\(aq': "'", r'\(ga': '`', r'\(ha': '^', r'\(ti': '~', r'\-': '-', r'\&': '', r'\:': '', r'\fB': '', r'\fR': '', r'\e': '\\'}
+    escapes = {r'\(aq': "'", r'\(ga': '`', r'\(ha': '^', r'\(ti': '~', r'\-': '-', r'\&': '', r'\:': '', r'\%': '', r'\fB': '', r'\fR': '', r'\e': '\\'}
     for a, b in escapes.items():
         text = text.replace(a, b)
     return text
@@ -72,7 +72,7 @@ def of_sample(text):
         if re.match(r'# ', inner) and not re.match(r'# Every section', inner):
             prose.append(inner[2:])
         else:
-            key = re.match(r'#?([a-z_]+)(?: "name")? (?:=|\{)', inner)
+            key = re.match(r'#?([a-z_]+)(?: "title")? (?:=|\{)', inner)
             if re.match(r'[a-z]', line) and line.endswith('{'):  # the plugin's own section
                 key = None
             if key and prose:

@@ -27,13 +27,14 @@ for page in "$build"/man/*.[1-9] "$scratch/everything.7"; do
     check "$name: nothing is left to fill in" sh -c "! grep -E '@[A-Z_]+@' '$page'"
     if command -v mandoc >/dev/null; then check "$name: mandoc has no complaint" mandoc -T lint "$page"; fi
     if command -v groff >/dev/null; then
-        groff -k -man -ww -T utf8 "$page" > "$scratch/page" 2> "$scratch/complaints"
+        groff -k -man -ww -W break -T utf8 "$page" > "$scratch/page" 2> "$scratch/complaints"
         check "$name: groff has no complaint" test ! -s "$scratch/complaints"
     fi
 done
 groff -k -man -rLL=120n -T ascii "$scratch/everything.7" 2>/dev/null > "$scratch/page"
 check "everything.7: what roff could take as its own is shown" \
     grep -qF "  .request at the beginning, \\fBescape\\fR, 'quote', -minus- ^hat~." "$scratch/page"
+check "everything.7: lines that begin with a dot are shown" [ "$(grep -o ' \.dot' "$scratch/page" | wc -l)" = 25 ]
 
 # ---- The sample ----
 if "$top/etc/sample" "$weir" "$plugin_dir" "$top/etc/weir.conf.in" > "$scratch/sample.conf" 2> "$scratch/sample.err"; then
@@ -72,7 +73,7 @@ takes() { # DESCRIPTION VARIABLE=VALUE EXPECTED
     check "$1" grep -qF -- "$3" "$scratch/out"
 }
 takes "PERFORMANCE_MONITORING_INTERVAL is in milliseconds" PERFORMANCE_MONITORING_INTERVAL=99 "interval: 99ms is out of range"
-takes "ENABLE_PERFORMANCE_MONITORING" ENABLE_PERFORMANCE_MONITORING=false "4 instances, no mistakes"
+takes "ENABLE_PERFORMANCE_MONITORING" ENABLE_PERFORMANCE_MONITORING=false "$(($(echo "$plugins" | wc -l) - 2)) instances, no mistakes"
 takes "DB_PORT" DB_PORT=70000 "port: 70000 is out of range"
 takes "DB_POOL_MAX" DB_POOL_MAX=1001 "max: 1001 is out of range"
 takes "DB_SSL" DB_SSL=perhaps 'ssl: "perhaps" is neither true nor false'

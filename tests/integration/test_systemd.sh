@@ -199,7 +199,7 @@ printf '%s\n' '[Unit]' DefaultDependencies=no After=systemd-journald.service '[S
     StandardOutput=append:$scratch/out/log StandardError=append:$scratch/out/log TimeoutStartSec=100 \
     'ExecStopPost=/bin/systemctl --force --force poweroff' > /etc/systemd/system/test.service
 cat > '$prefix/etc/weir/weir.conf' <<CONF
-plugins = { "http", "pool", "pg_stats", "prometheus" }
+plugins = { "http", "pool", "pg_stats", "prometheus", "system" }
 interval = "200ms"
 http { listen = "127.0.0.1:$http_port" }
 pool "socket" { host = "/run/postgresql" port = $PGPORT dbname = "postgres" user = "weir" }
@@ -224,6 +224,11 @@ check "system calls are filtered, no rights" sh -c "grep -qE '^Seccomp:\s+2' /pr
 wait_until "PostgreSQL over its Unix socket" up socket
 wait_until "PostgreSQL over TCP, the password a credential" up tcp
 check "its own figures" sh -c "curl -sf http://127.0.0.1:$port/metrics | grep -qE '^process_resident_memory_bytes [1-9]'"
+metrics=$(curl -sf "http://127.0.0.1:$port/metrics")
+for name in node_load1 node_memory_MemTotal_bytes node_boot_time_seconds node_cpu_seconds_total; do
+    check "$name of the host" grep -qE "^$name[{ ]" <<<"$metrics"
+done
+check "no file system is shown as read-only for the sandbox" sh -c "! grep -E '^node_filesystem_readonly.*mountpoint=\"/\".* 1\$'" <<<"$metrics"
 check "the journal knows level and instance" sh -c "journalctl -u weir -o verbose --no-pager | grep -q 'WEIR_INSTANCE=http'"
 check "root commands it" weir status
 check "reload: status 0" systemctl reload weir

@@ -38,8 +38,8 @@ static const struct weir_option options[] = {
     {.name = "choice", .type = WEIR_ENUM, .choices = choices, AT(choice), .help = "One of two."},
     {.name = "text", .type = WEIR_STRING, .flags = WEIR_REQUIRED, AT(text), .help = "Has to be there."},
     {.name = "pattern", .type = WEIR_STRING, .dflt = "^(a|\"b\\.c\")$", .min = 0, .max = 50, AT(pattern),
-     .help = "A long explanation, of which there is so much that it has to go on in a second line, and that one would begin with "
-             ".dots and 'quotes' if it were not for some care in the places where lines are broken by those who print it."},
+     .help = "A long explanation, which goes on in other lines, and each of these would begin with a dot: .dot .dot .dot .dot .dot "
+             ".dot .dot .dot .dot .dot .dot .dot .dot .dot .dot .dot .dot .dot .dot .dot .dot .dot .dot .dot .dot."},
     {.name = "password", .type = WEIR_SECRET, AT(password), .help = "As `secret -x` prints it."},
     {.name = "list", .type = WEIR_LIST, .dflt = "{ \"a\", \"b\" }", .min = 1, .max = 3, AT(list), .help = "A few."},
     {.name = "service", .type = WEIR_SERVICE, .service = "nothing", AT(service), .help = "Who helps."},
