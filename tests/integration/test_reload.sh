@@ -66,25 +66,41 @@ for i in $(seq 100); do
     reload_ok || failed=$((failed + 1))
 done
 check "100 reloads worked" [ "$failed" = 0 ]
-touch "$scratch/stop"
-wait $scraper
-scraped=$?
-check "no scrape was refused or failed meanwhile: $(tail -1 "$scratch/scrapes")" [ $scraped = 0 ]
 check "what did not change missed no turn" metric_is 0 weir_group_missed_total 'instance="pg_stats/still"' 'group="up"'
 check "what did not change failed no pass" metric_is 0 weir_group_passes_failed_total 'instance="pg_stats/still"' 'group="database"'
 wait_until "what did not change goes on" metric_at_least $((still_passes + 3)) weir_group_passes_total 'instance="pg_stats/still"' 'group="up"'
 wait_until "what changed goes on" metric_is 50 pg_stat_user_tables_n_tup_ins 'relname="plain"'
 check "the port stays the same" [ "$(grep -c "listening on $url" "$weir_log")" = "$(grep -c 'listening on' "$weir_log")" ]
 
-# A thousand signals in a row; descriptors and threads as before.  A signal that comes while one is under way may be one with it.
+# A thousand signals in a row, each taken before the next is sent, and every tenth with a change; the scrapers go on.
 fds=$(ls /proc/"$weir_pid"/fd | wc -l)
 threads=$(ls /proc/"$weir_pid"/task | wc -l)
-for i in $(seq 1000); do kill -HUP "$weir_pid"; done
-wait_until "it answers after 1,000 SIGHUP" reload_ok
-wait_until "nothing failed" metric_is 0 weir_config_reload_failures_total
+reloads=$(metric weir_config_reloads_total)
+signals() {
+    python3 - "$weir_pid" "$scratch/weir.conf" <<'PY'
+import os, re, signal, sys, time
+pid, path = int(sys.argv[1]), sys.argv[2]
+text = open(path).read()
+for i in range(1000):
+    if i % 10 == 0:
+        with open(path + '.new', 'w') as f: f.write(re.sub(r'rows_max = \d+', 'rows_max = %d' % (2000 + i), text))
+        os.rename(path + '.new', path)
+    os.kill(pid, signal.SIGHUP)
+    while int(re.search(r'ShdPnd:\s*(\w+)', open('/proc/%d/status' % pid).read()).group(1), 16) & 1: time.sleep(0.0005)
+PY
+}
+check "1,000 SIGHUP are taken" signals
+wait_until "1,000 reloads" metric_at_least $((reloads + 1000)) weir_config_reloads_total
+check "it answers after 1,000 SIGHUP" reload_ok
+check "nothing failed" metric_is 0 weir_config_reload_failures_total
+touch "$scratch/stop"
+wait $scraper
+scraped=$?
+check "no scrape was refused or failed meanwhile: $(tail -1 "$scratch/scrapes")" [ $scraped = 0 ]
 wait_until "as many threads as before" sh -c "[ \$(ls /proc/$weir_pid/task | wc -l) -le $threads ]"
 wait_until "as many descriptors as before" sh -c "[ \$(ls /proc/$weir_pid/fd | wc -l) -le $((fds + 2)) ]"
 check "what did not change missed no turn" metric_is 0 weir_group_missed_total 'instance="pg_stats/still"' 'group="up"'
+check "what did not change failed no pass" metric_is 0 weir_group_passes_failed_total 'instance="pg_stats/still"' 'group="database"'
 
 # Wrong files: every mistake is told, to the caller and in the log; what ran runs on.
 MORE='pool "b" { prot = 1 }

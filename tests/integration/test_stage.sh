@@ -59,5 +59,12 @@ wait_until "a user that holds is interrupted at its deadline" metric_at_least 2 
 config 'level = 7 hang = "collect" hang_for = "600ms" note = "third"'
 check "a collect that hangs for a while: reload" live reload
 wait_until "a collect that hangs for a while overruns and comes back" metric_at_least 2 weir_group_overruns_total 'instance="stage/s"'
+
+# SIGTERM in the middle of a reload that hangs: nobody waits for the plugin.
+threads=$(ls /proc/"$weir_pid"/task | wc -l)
+config 'level = 8 note = "fourth" hang = "create" hang_for = "60s"'
+live reload > /dev/null 2>&1 &
+wait_until "a create hangs" sh -c "[ \$(ls /proc/$weir_pid/task | wc -l) -gt $((threads + 1)) ]"
 stop_weir
+check "the one that hangs is named" log_has 'stage/s: create has not returned and is abandoned'
 finish
