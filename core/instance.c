@@ -17,6 +17,7 @@
 
 #define FLUSH_NS (10 * CLOCK_SECOND_NS)
 #define DRAIN_NS (2 * CLOCK_SECOND_NS)       /* for catching up before a task */
+#define TOGETHER_NS (CLOCK_SECOND_NS / 1000)
 #define RETOLD_NS (60 * CLOCK_SECOND_NS)     /* another reason of the same failure is told this often */
 #define STACK_BYTES (512u * 1024u)
 
@@ -183,6 +184,13 @@ static bool leaving(const struct weir_self *self)
     return atomic_load_explicit(&self->task, memory_order_acquire) != INSTANCE_IDLE;
 }
 
+static void wake_sinks(struct weir_self *self)
+{
+    if (self->sinks_asleep)
+        ring_lane_wake(&self->seat->pass.lane);
+    self->sinks_asleep = false;
+}
+
 /* What was committed; below 0 if the object was abandoned. */
 static int run_group(struct weir_self *self, struct schedule_entry *entry)
 {
@@ -231,6 +239,11 @@ static int run_group(struct weir_self *self, struct schedule_entry *entry)
         break;
     }
     end_groups(self);
+    /* Short groups that are due together wake the sinks once. */
+    self->sinks_asleep = true;
+    entry = schedule_due(&self->schedule, end_ns);
+    if (took_ns >= TOGETHER_NS || !entry || entry->group == group)
+        wake_sinks(self);
     return (int)committed;
 }
 
@@ -323,6 +336,7 @@ static void run(struct weir_self *self)
 
         if (leaving(self)) {
             ring_wake_cancel(wake);
+            wake_sinks(self);
             return;
         }
         if (run_once(self, &flush_wanted) && !self->abandoned) {

@@ -79,6 +79,7 @@ struct weir_self { /* one object */
     char reason[INSTANCE_REASON_MAX]; /* of its failure; of the thread that is in it */
 
     bool groups_ending;           /* some of them are to be closed after the callback */
+    bool sinks_asleep;            /* passes were committed that nobody was woken for */
     bool limit_told;
     int64_t flush_due_ns;
     bool consume_failing;

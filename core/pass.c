@@ -262,7 +262,7 @@ static void close_with_mark(struct pass *pass, enum weir_pass_status status, uin
         group->live = count;
     }
     atomic_store_explicit(&group->kept, status == WEIR_PASS_KEPT, memory_order_release);
-    ring_lane_commit(&pass->lane);
+    ring_lane_show(&pass->lane);
     atomic_fetch_add_explicit(status == WEIR_PASS_OK     ? &group->passes_ok
                               : status == WEIR_PASS_KEPT ? &group->passes_kept
                                                          : &group->passes_failed,
@@ -307,6 +307,7 @@ void pass_end_group(struct pass *pass, struct series_group *group, int64_t wall_
     /* What cannot be listed now for want of memory is stale all the same, and stays until the group begins again. */
     (void)series_release_all(pass->registry, group);
     (void)pass_commit(pass, WEIR_PASS_OK);
+    ring_lane_wake(&pass->lane);
 }
 
 void pass_reuse(struct pass *pass)

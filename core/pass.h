@@ -57,11 +57,11 @@ void pass_begin(struct pass *pass, struct series_group *group, int64_t wall_ns);
 /* As weir_host.publish. */
 int pass_publish(struct pass *pass, const struct weir_value *values, size_t count);
 
-/* Closes the pass.  A pass that did not fit, or could not be closed for want of memory, is committed as failed whatever is
+/* Closes the pass and shows it; whoever sleeps is woken by ring_lane_wake.  A pass that did not fit, or could not be closed for want of memory, is committed as failed whatever is
  * asked.  Returns what was committed. */
 enum weir_pass_status pass_commit(struct pass *pass, enum weir_pass_status status);
 
-/* Outside a pass: everything of the group becomes stale and is released. */
+/* Outside a pass: everything of the group becomes stale and is released; sinks are woken. */
 void pass_end_group(struct pass *pass, struct series_group *group, int64_t wall_ns);
 
 /* Gives indexes that every sink has seen released back to their groups. */

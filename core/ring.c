@@ -272,16 +272,26 @@ void ring_lane_put(struct ring_lane *lane, const struct weir_sample *sample)
     ring_claimed(&lane->writer, run);
 }
 
-void ring_lane_commit(struct ring_lane *lane)
+void ring_lane_show(struct ring_lane *lane)
 {
     /* Counted before it is shown, so that nobody has consumed more than was published. */
     atomic_store_explicit(&lane->published, lane->writer.head, memory_order_release);
     ring_writer_commit(&lane->writer);
+}
+
+void ring_lane_wake(struct ring_lane *lane)
+{
     pthread_mutex_lock(&lane->lock);
     for (struct ring_cursor *cursor = lane->cursors; cursor; cursor = cursor->sibling)
         if (cursor->wake)
             ring_wake_up(cursor->wake);
     pthread_mutex_unlock(&lane->lock);
+}
+
+void ring_lane_commit(struct ring_lane *lane)
+{
+    ring_lane_show(lane);
+    ring_lane_wake(lane);
 }
 
 void ring_lane_rewind(struct ring_lane *lane)

@@ -159,8 +159,10 @@ void ring_lane_rewind(struct ring_lane *lane);
 void ring_lane_shrink(struct ring_lane *lane, uint64_t capacity);
 /* Any thread: another ceiling, for what grows from now on. */
 void ring_lane_limit(struct ring_lane *lane, uint64_t ceiling);
-/* Writer: commits the open pass and wakes sleeping readers. */
+/* Writer: commits the open pass and wakes sleeping readers; or does one after the other, so that several commits wake them once. */
 void ring_lane_commit(struct ring_lane *lane);
+void ring_lane_show(struct ring_lane *lane);
+void ring_lane_wake(struct ring_lane *lane);
 void ring_lane_abort(struct ring_lane *lane);
 /* Writer: the lowest position of any cursor, or the tail without cursors: everything below was consumed by all. */
 uint64_t ring_lane_consumed(struct ring_lane *lane);
