@@ -692,8 +692,12 @@ static int series_make_one(struct series_registry *registry, struct series_group
         return WEIR_EINVAL;
     }
     if (!*room || registry->count >= registry->max_series) {
-        say(why, why_size, "series %s{...} is over the limit of %llu series (max_series)", registry->families[family]->name,
-            *room ? (unsigned long long)registry->max_series : (unsigned long long)registry->count);
+        /* The section's limit is the caller's. */
+        if (!*room)
+            say(why, why_size, "series %s{...} is over max_series of its section", registry->families[family]->name);
+        else
+            say(why, why_size, "series %s{...} is over max_series = %llu of all instances together", registry->families[family]->name,
+                (unsigned long long)registry->max_series);
         return WEIR_ELIMIT;
     }
     if (table_reserve(registry, &registry->by_identity, identity_hash) < 0 || !(index = index_take(registry, group))) {

@@ -159,6 +159,7 @@ START_TEST(limits_and_foreign_series_are_refused)
 
     ck_assert_int_eq(series_make(registry, group, &label, 1, NULL, 0, &family, 1, 0, &handle, why, sizeof(why)), WEIR_ELIMIT);
     ck_assert_uint_eq(handle, WEIR_NO_SERIES);
+    ck_assert_ptr_nonnull(strstr(why, "series f{...} is over max_series of its section"));
     ck_assert_int_eq(series_make(registry, group, &label, 1, NULL, 0, &family, 1, 1, &handle, why, sizeof(why)), WEIR_OK);
     ck_assert_int_eq(series_make(registry, other, &label, 1, NULL, 0, &family, 1, 9, &handle, why, sizeof(why)), WEIR_EINVAL);
     ck_assert_ptr_nonnull(strstr(why, "exists already in instance \"test\""));
