@@ -254,15 +254,22 @@ static size_t plugins_resolve(struct schema_context *context, const struct outli
     return count;
 }
 
+bool config_labels_equal(const struct config_section *a, const struct config_section *b)
+{
+    if (a->nlabels != b->nlabels)
+        return false;
+    for (size_t i = 0; i < a->nlabels; i++)
+        if (strcmp(a->labels[i].name, b->labels[i].name) != 0 || strcmp(a->labels[i].value, b->labels[i].value) != 0)
+            return false;
+    return true;
+}
+
 enum config_difference config_compare(const struct config_section *a, const struct config_section *b)
 {
     enum schema_difference options = schema_compare(a->plugin->options, a->values, b->values);
 
-    if (options == SCHEMA_DIFFERENT || a->nlabels != b->nlabels)
+    if (options == SCHEMA_DIFFERENT || !config_labels_equal(a, b))
         return CONFIG_REPLACED;
-    for (size_t i = 0; i < a->nlabels; i++)
-        if (strcmp(a->labels[i].name, b->labels[i].name) != 0 || strcmp(a->labels[i].value, b->labels[i].value) != 0)
-            return CONFIG_REPLACED;
     if (options == SCHEMA_RELOADABLE)
         return CONFIG_RELOADABLE;
     return a->interval_ns == b->interval_ns && a->timeout_ns == b->timeout_ns && a->max_series == b->max_series ? CONFIG_SAME

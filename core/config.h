@@ -40,6 +40,7 @@ enum config_difference {
     CONFIG_RELOADABLE, /* and WEIR_RELOADABLE options */
     CONFIG_REPLACED    /* a new object */
 };
+bool config_labels_equal(const struct config_section *a, const struct config_section *b);
 enum config_difference config_compare(const struct config_section *a, const struct config_section *b);
 
 struct config {

@@ -208,6 +208,13 @@ static const char *value(struct text *text, const char *name)
     return NULL;
 }
 
+/* A folder that is not there has no files; one that cannot be read may have. */
+static int glob_error(const char *path, int error)
+{
+    (void)path;
+    return error != ENOENT && error != ENOTDIR;
+}
+
 static void include(struct text *text, int line, unsigned section_depth)
 {
     const char *pattern = NULL, *slash = strrchr(text->file, '/');
@@ -241,7 +248,7 @@ static void include(struct text *text, int line, unsigned section_depth)
     }
     memcpy(path, text->file, (size_t)(slash - text->file));
     memcpy(path + (slash - text->file), pattern, strlen(pattern) + 1);
-    status = glob(path, GLOB_ERR | GLOB_NOCHECK, NULL, &found);
+    status = glob(path, GLOB_NOCHECK, glob_error, &found);
     if (status != 0) {
         mistakes_add(text->outline->mistakes, text->file, line, "include: could not look for \"%s\"", path);
         return;

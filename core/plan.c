@@ -136,6 +136,23 @@ static int order(struct plan *plan, struct mistakes *mistakes)
     return status;
 }
 
+/* Instances that make the same series would refuse each other's when they run. */
+static void check_alike(const struct plan *plan, const struct config_section *section, struct mistakes *mistakes)
+{
+    for (size_t i = 0; section->plugin->flags & WEIR_ALIKE && plan->items[i].section != section; i++) {
+        const struct config_section *other = plan->items[i].section;
+        char words[256], others[256];
+
+        if (other->plugin != section->plugin || !config_labels_equal(other, section))
+            continue;
+        mistakes_add(mistakes, section->file, section->line,
+                     "%s: makes the same series as %s, at %s:%d; add a label of its own: labels = { \"instance=%s\" }",
+                     instances_words(section, words, sizeof(words)), instances_words(other, others, sizeof(others)), other->file,
+                     other->line, section->title);
+        return;
+    }
+}
+
 /* ---- Checking ----------------------------------------------------------------------------------------------------- */
 
 int plan_object(struct plan *plan, struct plan_item *item)
@@ -180,6 +197,8 @@ int plan_make(struct plan *plan, struct instances *all, struct generation *gener
     for (size_t i = 0; i < plan->count; i++)
         for (size_t b = 0; b < plan->items[i].section->nbindings; b++)
             tie(plan, plan->items[i].section, plan->items[i].section->bindings[b], mistakes);
+    for (size_t i = 0; i < plan->count; i++)
+        check_alike(plan, plan->items[i].section, mistakes);
     /* Checked in the order of the file, so that mistakes are told in it. */
     for (size_t i = 0; i < plan->count && status == WEIR_OK; i++)
         status = check(plan, &plan->items[i], mistakes);

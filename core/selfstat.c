@@ -42,7 +42,7 @@ static const struct weir_family process_families[PROCESS_FIGURES] = {
     [COLLECTOR_REGISTRY] = FAMILY(WEIR_GAUGE, "weir_registry_bytes", "bytes", "Memory of the series registry"),
     [COLLECTOR_LANES] = FAMILY(WEIR_GAUGE, "weir_lanes_bytes", "bytes", "Memory of all lanes of the ring"),
     [COLLECTOR_LOG_SUPPRESSED] = FAMILY(WEIR_COUNTER, "weir_log_suppressed_total", NULL,
-                                        "Log lines not written because they repeated"),
+                                        "Log lines not written: they repeated, or nobody read them"),
     [COLLECTOR_ABANDONED] = FAMILY(WEIR_COUNTER, "weir_abandoned_total", NULL, "Objects given up because a callback never returned"),
     [RELOAD_SUCCESSFUL] = FAMILY(WEIR_GAUGE, "weir_config_last_reload_successful", NULL,
                                  "1 if the last reload of the configuration worked; a start counts as one"),

@@ -695,11 +695,12 @@ static int series_make_one(struct series_registry *registry, struct series_group
         return WEIR_EINVAL;
     }
     if (!*room || registry->count >= registry->max_series) {
-        if (*room)
-            say(why, why_size, "series %s{...} is over the limit of %u series in all (max_series)",
-                registry->families[family]->name, registry->max_series);
+        /* The section's limit is the caller's. */
+        if (!*room)
+            say(why, why_size, "series %s{...} is over max_series of its section", registry->families[family]->name);
         else
-            say(why, why_size, "series %s{...} is over the instance's limit (max_series)", registry->families[family]->name);
+            say(why, why_size, "series %s{...} is over max_series = %u of all instances together", registry->families[family]->name,
+                registry->max_series);
         return WEIR_ELIMIT;
     }
     if (table_reserve(registry, &registry->by_identity, identity_hash) < 0 || !(index = index_take(registry, group))) {

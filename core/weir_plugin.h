@@ -180,7 +180,8 @@ static inline double weir_sample_f64(const struct weir_sample *s)
 }
 
 enum weir_batch_flag {
-    WEIR_B_SNAPSHOT = 1, /* current values, not news: all of one group, closed by the mark of its last pass */
+    WEIR_B_SNAPSHOT = 1, /* current values, not news: all of one group, closed by the mark of its last pass; news of the group that
+                            come later and are not newer are in it already */
     WEIR_B_GAP = 2       /* an empty batch: `lost` samples of this source are gone, WEIR_S_RELEASED perhaps among them;
                             forget every handle of the source, snapshots of all its groups follow */
 };
@@ -287,8 +288,9 @@ enum weir_role {
     WEIR_PROVIDER = 4 /* offers services */
 };
 enum weir_plugin_flag {
-    WEIR_SINGLE = 1,   /* one instance without a title; otherwise every section needs a title */
-    WEIR_EXCLUSIVE = 2 /* start takes what a running collector may hold, such as a port: `weir once` leaves it out */
+    WEIR_SINGLE = 1,    /* one instance without a title; otherwise every section needs a title */
+    WEIR_EXCLUSIVE = 2, /* start takes what a running collector may hold, such as a port: `weir once` leaves it out */
+    WEIR_ALIKE = 4      /* instances make series of the same names and labels: all but one need labels of their own */
 };
 struct weir_service { /* what an instance offers to others between start and stop */
     const char *name; /* "pool" */

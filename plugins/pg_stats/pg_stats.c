@@ -521,6 +521,7 @@ static const struct weir_plugin plugin = {
     .size = sizeof(plugin),
     .abi_minor = WEIR_ABI_MINOR,
     .roles = WEIR_SOURCE,
+    .flags = WEIR_ALIKE,
     .name = "pg_stats",
     .version = WEIR_VERSION,
     .summary = "PostgreSQL's figures, under the names of postgres_exporter",

@@ -27,6 +27,7 @@ as_postgres() {
 cleanup() {
     local data
     trap - EXIT INT TERM
+    [ "$BASHPID" = $$ ] || return 0 # a child that was ended before it had let go of our traps
     [ -n "$weir_pid" ] && kill -CONT "$weir_pid" 2>/dev/null && kill -KILL "$weir_pid" 2>/dev/null
     for data in ${pg_datas[@]+"${pg_datas[@]}"}; do
         if [ -s "$data/postmaster.pid" ]; then
@@ -131,11 +132,12 @@ start_weir() {
 stop_weir() {
     local began=$SECONDS status watchdog
     kill -TERM "$weir_pid"
-    (for _ in $(seq "$wait_limit"); do sleep 1; done; kill -KILL "$weir_pid") 2>/dev/null & # one that hangs fails, and goes
+    # One that hangs fails, and goes.
+    python3 -c 'import os, sys, time; time.sleep(float(sys.argv[1])); os.kill(int(sys.argv[2]), 9)' "$wait_limit" "$weir_pid" 2>/dev/null &
     watchdog=$!
     wait "$weir_pid"
     status=$?
-    kill "$watchdog"
+    kill -KILL "$watchdog" 2>/dev/null
     wait "$watchdog" 2>/dev/null
     weir_pid=
     check "weir stops with status 0" [ "$status" = 0 ]

@@ -65,6 +65,13 @@ one "unterminated comment" 'one.conf:2: the comment that begins here with /\* ha
 /* open'
 one "unterminated string" 'one.conf:2: the string that begins here with " has no end' 'plugins = { "http" }
 http { listen = "open }'
+one "the same series twice" 'one.conf:4: pg_stats "b": makes the same series as pg_stats "a", at .*one.conf:3; add a label of its own: labels = \{ "instance=b" \}' \
+    'plugins = { "pool", "pg_stats" }
+pool "p" { host = "db1" }
+pg_stats "a" { pool = "p" }
+pg_stats "b" { pool = "p" }'
+printf '%s\n' 'include("nowhere.d/*.conf")' 'plugins = { "http" }' > "$scratch/one.conf"
+check "a folder of includes that is not there" "$weir" check -c "$scratch/one.conf" --plugin-dir "$plugin_dir"
 one "missing file" 'could not read the configuration ".*absent.conf": No such file' 'include("absent.conf")'
 "$weir" check -c "$scratch/nowhere.conf" > "$scratch/out" 2>&1
 check "no configuration: exit 1" [ $? = 1 ]

@@ -166,6 +166,7 @@ START_TEST(limits_and_foreign_series_are_refused)
 
     ck_assert_int_eq(make(group, &label, 1, &family, 1, 0, &handle), WEIR_ELIMIT);
     ck_assert_uint_eq(handle, WEIR_NO_SERIES);
+    ck_assert_ptr_nonnull(strstr(why, "series f{...} is over max_series of its section"));
     ck_assert_int_eq(make(group, &label, 1, &family, 1, 1, &handle), WEIR_OK);
     ck_assert_int_eq(make(other, &label, 1, &family, 1, 9, &handle), WEIR_EINVAL);
     ck_assert_ptr_nonnull(strstr(why, "exists already in instance \"test\""));
