@@ -19,7 +19,7 @@ pool "orders" { host = "db2" }
 pool "shared" { host = "db3" password_file = "$scratch/shared.pass" }
 pool { host = "db4" }
 pg_stats "orders" { pool = "orders" interval = 5 }
-pg_stats "lost" { pool = "absent" }
+pg_stats "lost" { pool = "absent" labels = { "instance=lost" } }
 redis "cache" { }
 EOF
 for command in check run; do
