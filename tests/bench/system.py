@@ -57,7 +57,7 @@ try:
     with open(work + '/weir.conf', 'w') as f:
         f.write('plugins = { "http", "system", "prometheus" }\ninterval = "60s"\nhttp { listen = "127.0.0.1:%d" }\n'
                 'system { interval = "%dms" groups = { %s } }\nprometheus { }\n' % (weir_port, INTERVAL * 1e3, ', '.join('"%s"' % g for g in GROUPS)))
-    weir = start(os.environ['WEIR'], 'run', '-c', work + '/weir.conf', '--plugin-dir', os.environ['PLUGIN_DIR'])
+    weir = start(os.environ['WEIR'], 'run', '-c', work + '/weir.conf', '--plugin-dir', os.environ['PLUGIN_DIR'], '--socket', work + '/control')
     peer = start('prometheus-node-exporter', '--web.listen-address=127.0.0.1:%d' % peer_port, '--collector.disable-defaults',
                  *['--collector.' + c for c in COLLECTORS])
     wait('weir', lambda: b'\nnode_uname_info' in get(weir_port))

@@ -82,7 +82,7 @@ def weir_start(database, interval, groups):
         f.write('plugins = { "http", "pool", "pg_stats", "prometheus" }\ninterval = "%s"\ntimeout = "30s"\nhttp { listen = "127.0.0.1:%d" }\n' % (interval, p) +
                 'pool "a" { host = "127.0.0.1" port = %d dbname = "%s" user = "postgres" }\npg_stats "a" { pool = "a" %s }\n' % (pg_port, database, groups))
     began = time.monotonic()
-    return p, start(os.environ['WEIR'], 'run', '-c', work + '/weir.conf', '--plugin-dir', os.environ['PLUGIN_DIR']), began
+    return p, start(os.environ['WEIR'], 'run', '-c', work + '/weir.conf', '--plugin-dir', os.environ['PLUGIN_DIR'], '--socket', work + '/control'), began
 
 def exporter_start(database, *arguments):
     p = port()

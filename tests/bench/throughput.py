@@ -40,7 +40,7 @@ try:
         f.write('BaseDir "%s"\nPIDFile "%s/pid"\nPluginDir "%s"\nTypesDB "/usr/share/collectd/types.db"\nInterval 3600\nLoadPlugin throughput\n' % (work, work, work))
     weir, collectd = [], []
     for turn in range(TURNS):
-        weir.extend(rates(os.environ['WEIR'], 'run', '-c', work + '/weir.conf', '--plugin-dir', work))
+        weir.extend(rates(os.environ['WEIR'], 'run', '-c', work + '/weir.conf', '--plugin-dir', work, '--socket', work + '/control'))
         collectd.extend(rates('collectd', '-f', '-C', work + '/collectd.conf'))
     a, b = statistics.median(weir), statistics.median(collectd)
     print('1,000,000 values over 10,000 series, plugin to sink           weir %.1f M/s (%.1f-%.1f), collectd %.2f M/s (%.2f-%.2f), ratio %.0f x (goal 200 x) %s' %

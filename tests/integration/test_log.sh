@@ -18,7 +18,7 @@ weir_log=$scratch/weir.log
 answers() { curl -sf "$url/-/ready" >/dev/null; }
 start() { # [STDERR]: without waiting for a line
     : > "$weir_log"
-    ${weir_via[@]+"${weir_via[@]}"} "$weir" run -c "$scratch/weir.conf" --plugin-dir "$plugin_dir" 2>"${1:-$weir_log}" >/dev/null 8>&- &
+    ${weir_via[@]+"${weir_via[@]}"} "$weir" run -c "$scratch/weir.conf" --plugin-dir "$plugin_dir" --socket "$scratch/control" 2>"${1:-$weir_log}" >/dev/null 8>&- &
     weir_pid=$!
     wait_until "weir answers" answers
 }

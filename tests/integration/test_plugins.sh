@@ -58,7 +58,7 @@ weir_pid=
 check "the one that hangs is named" log_has 'hang/h: collect of group "only" has not returned and is abandoned'
 
 sed -i 's/"hang", //; /^hang/d; s/"good"/"good", "crash"/; s/^good.*/good "g" { }\ncrash "c" { }/' "$scratch/weir.conf"
-"$weir" run -c "$scratch/weir.conf" --plugin-dir "$plugin_dir" >"$scratch/crash.log" 2>&1
+"$weir" run -c "$scratch/weir.conf" --plugin-dir "$plugin_dir" --socket "$scratch/control" >"$scratch/crash.log" 2>&1
 status=$?
 check "a crash ends with the signal" [ $status = 139 ]
 check "a crash names plugin and instance" grep -q 'weir: fatal SIGSEGV in plugin "crash", on the thread of instance "crash/c"' "$scratch/crash.log"
