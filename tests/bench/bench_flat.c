@@ -177,7 +177,7 @@ static void run(size_t nseries, double *out)
     out[PUBLISH] = median(publish_ns, TURNS) / (double)count;
     out[CONSUME] = median(consume_ns, TURNS) / (double)count;
     out[RENDER] = median(render_ns, TURNS) / (double)count;
-    if (atomic_load(&feeds.feeds[0].cursor.lost)) {
+    if (atomic_load(&atomic_load(&feeds.first)->cursor.lost)) {
         fprintf(stderr, "bench_flat: samples were lost\n");
         exit(1);
     }
