@@ -58,6 +58,7 @@ void model_free(struct model *model)
     unreserve(model->state, SERIES_MAX * sizeof(*model->state));
     free(model->not_before_ns);
     free(model->sources);
+    free(model->spare);
     pthread_mutex_destroy(&model->lock);
 }
 
@@ -373,6 +374,21 @@ static bool of_source(const struct model *model, uint32_t index, uint32_t source
     return model->host->series_info(model->self, model->series[index].handle, &info) >= 0 && info.source == source;
 }
 
+/* The spare one's, if it is of about the size. */
+static struct model_snapshot *snapshot_memory(struct model *model, size_t lines)
+{
+    struct model_snapshot *snapshot = model->spare;
+
+    model->spare = NULL;
+    if (snapshot && snapshot->room >= lines && snapshot->room / 2 <= lines)
+        return snapshot;
+    free(snapshot);
+    snapshot = malloc(sizeof(*snapshot) + lines * sizeof(snapshot->lines[0]));
+    if (snapshot)
+        snapshot->room = lines;
+    return snapshot;
+}
+
 /* Every family's lines have their place; series are walked by index, so that what is read lies together. */
 static struct model_snapshot *snapshot_make(struct model *model, uint32_t source)
 {
@@ -385,9 +401,9 @@ static struct model_snapshot *snapshot_make(struct model *model, uint32_t source
         lines += model->sorted[i]->live;
         families += model->sorted[i]->live > 0;
     }
-    snapshot = next ? malloc(sizeof(*snapshot) + lines * sizeof(snapshot->lines[0])) : NULL;
+    snapshot = next ? snapshot_memory(model, lines) : NULL;
     if (snapshot) {
-        *snapshot = (struct model_snapshot){.users = 1, .version = model->version};
+        *snapshot = (struct model_snapshot){.users = 1, .version = model->version, .room = snapshot->room};
         snapshot->families = malloc((families ? families : 1) * sizeof(*snapshot->families));
     }
     if (!snapshot || !snapshot->families) {
@@ -418,7 +434,8 @@ static void snapshot_leave(struct model *model, struct model_snapshot *snapshot)
     if (--snapshot->users)
         return;
     free(snapshot->families);
-    free(snapshot);
+    free(model->spare);
+    model->spare = snapshot;
     if (--model->snapshots == 0)
         graveyard_empty(model);
 }

@@ -55,6 +55,7 @@ struct model_snapshot {
     uint64_t version;
     struct model_lines *families;
     size_t nfamilies;
+    size_t room;          /* lines there is memory for */
     struct model_line lines[];
 };
 
@@ -86,6 +87,7 @@ struct model {
 
     uint64_t version;               /* grows with every change that can be seen */
     struct model_snapshot *newest;
+    struct model_snapshot *spare;   /* memory of the last one, for the next: fresh pages cost more than what is written to them */
     unsigned snapshots;
     struct label_text *graveyard;   /* texts that snapshots may still use */
 };
