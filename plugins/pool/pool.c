@@ -380,16 +380,17 @@ static int slot_connect(struct pool *pool, struct weir_self *user, struct slot *
     return status;
 }
 
-/* Waits for a slot; called and returns under the lock.  While the server is down nobody waits. */
+/* Waits for a slot; called and returns under the lock.  While the server is down nobody waits, but for the outcome of the one attempt
+ * that may be under way. */
 static int slot_wait(struct pool *pool, struct weir_self *user, const struct weir_pool_request *request, struct slot **slot)
 {
     for (;;) {
         uint64_t count;
         int ready;
 
-        if (pool->down && (host->now_ns() < pool->retry_ns || connecting(pool)))
+        if (pool->down && !connecting(pool) && host->now_ns() < pool->retry_ns)
             return down(pool, user);
-        *slot = slot_take(pool, request->database);
+        *slot = pool->down && connecting(pool) ? NULL : slot_take(pool, request->database);
         if (*slot)
             return WEIR_OK;
         pool->waiting++;
