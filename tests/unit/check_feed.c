@@ -42,8 +42,8 @@ static void setup(void)
         sources[i] = (struct feed_source){.id = i + 10, .name = names[i], .lane = &passes[i].lane, .groups = &groups[i]};
     }
     ck_assert_int_eq(series_family(registry, &gauge, &family, why, sizeof(why)), WEIR_OK);
-    feeds = (struct feeds){0};
-    all_sources = (struct feed_sources){0};
+    feeds = (struct feeds){.last = NULL};
+    all_sources = (struct feed_sources){.last = NULL};
     for (unsigned i = 0; i < SOURCES; i++)
         feed_sources_add(&all_sources, &sources[i]);
 }
