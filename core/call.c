@@ -1,11 +1,10 @@
 /* call.c - one run of a command; call.h says where its output goes. */
 #include "call.h"
 
-#include "util/clock.h"
+#include "util/poll.h"
 #include "util/strbuf.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,14 +19,13 @@ static bool send_all(int fd, const char *bytes, size_t length, int64_t deadline_
     while (length) {
         ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
         struct pollfd ready = {.fd = fd, .events = POLLOUT};
-        int64_t left_ns = deadline_ns - clock_now_ns();
 
         if (sent > 0) {
             bytes += sent;
             length -= (size_t)sent;
         } else if (sent < 0 && errno != EAGAIN && errno != EINTR) {
             return false;
-        } else if (left_ns <= 0 || (poll(&ready, 1, (int)(left_ns / 1000000) + 1) < 0 && errno != EINTR)) {
+        } else if (poll_until(&ready, 1, deadline_ns) <= 0) {
             return false;
         }
     }
@@ -81,20 +79,12 @@ int call_wait(struct weir_call *call, int fd, int events, int64_t deadline_ns)
     /* A client sends nothing after its request: that its end can be read means it has closed it. */
     struct pollfd fds[2] = {{.fd = call->gone_fd, .events = POLLIN}, {.fd = fd, .events = (short)events}};
 
-    for (;;) {
-        int64_t left_ns = deadline_ns - clock_now_ns();
-        const struct timespec left = {.tv_sec = left_ns > 0 ? left_ns / CLOCK_SECOND_NS : 0,
-                                      .tv_nsec = left_ns > 0 ? left_ns % CLOCK_SECOND_NS : 0};
-        int ready = call->gone ? 0 : ppoll(fds, fd < 0 ? 1 : 2, &left, NULL);
+    int ready = call->gone ? 0 : poll_until(fds, fd < 0 ? 1 : 2, deadline_ns);
 
-        if (ready < 0 && errno != EINTR)
-            return WEIR_EFAIL;
-        call->gone = call->gone || (ready > 0 && fds[0].revents);
-        if (call->gone)
-            return WEIR_EINTR;
-        if (ready > 0)
-            return fds[1].revents;
-        if (left_ns <= 0)
-            return WEIR_ETIMEOUT;
-    }
+    call->gone = call->gone || (ready > 0 && fds[0].revents);
+    if (call->gone)
+        return WEIR_EINTR;
+    if (ready < 0)
+        return WEIR_EFAIL;
+    return ready ? fds[1].revents : WEIR_ETIMEOUT;
 }

@@ -1,10 +1,9 @@
 /* control.c - the control socket, both of its ends; control.h says what goes over it. */
 #include "control.h"
 
-#include "util/clock.h"
+#include "util/poll.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,14 +134,13 @@ static bool read_all(int fd, void *bytes, size_t length, int64_t deadline_ns)
     while (length) {
         ssize_t got = recv(fd, at, length, MSG_DONTWAIT);
         struct pollfd ready = {.fd = fd, .events = POLLIN};
-        int64_t left_ns = deadline_ns - clock_now_ns();
 
         if (got > 0) {
             at += got;
             length -= (size_t)got;
         } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
             return false;
-        } else if (left_ns <= 0 || (poll(&ready, 1, (int)(left_ns / 1000000) + 1) < 0 && errno != EINTR)) {
+        } else if (poll_until(&ready, 1, deadline_ns) <= 0) {
             return false;
         }
     }

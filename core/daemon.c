@@ -200,9 +200,11 @@ static bool control_begin(struct daemon *daemon)
 /* ---- The main loop ---------------------------------------------------------------------------------------------------- */
 
 /* The watchdog is fed as long as the collector's own passes keep their schedule; a plugin that hangs delays only itself. */
-static void feed_watchdog(struct daemon *daemon, int64_t now_ns)
+static void feed_watchdog(void *context)
 {
+    struct daemon *daemon = context;
     const struct config_section *own = &daemon->all->generation->self_section;
+    int64_t now_ns = clock_now_ns();
     const struct seat *seat = seats_find(&daemon->all->seats, own->name);
     const struct series_group *group = atomic_load_explicit(&seat->groups, memory_order_acquire);
     uint64_t passes = group ? atomic_load_explicit(&group->passes_ok, memory_order_relaxed) : 0;
@@ -225,6 +227,8 @@ static void loop(struct daemon *daemon)
                            {.fd = daemon->control ? control_fd(daemon->control) : -1, .events = POLLIN}};
 
     daemon->own_moved_ns = clock_now_ns();
+    daemon->all->waiting = notify_watchdog_ns() ? feed_watchdog : NULL;
+    daemon->all->waiting_context = daemon;
     for (;;) {
         int64_t left_ns = instances_supervise(daemon->all) - clock_now_ns();
         const struct timespec left = {.tv_nsec = left_ns > 0 && left_ns < CLOCK_SECOND_NS ? left_ns : 1000000};
@@ -232,12 +236,13 @@ static void loop(struct daemon *daemon)
 
         (void)instances_reap(daemon->all);
         if (notify_watchdog_ns())
-            feed_watchdog(daemon, clock_now_ns());
+            feed_watchdog(daemon);
         (void)ppoll(fds, sizeof(fds) / sizeof(fds[0]), &left, NULL);
         while (read(daemon->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
             struct strbuf report = {.ceiling = REPORT_BYTES_MAX};
 
             if (info.ssi_signo != SIGHUP) {
+                daemon->all->waiting = NULL;
                 log_line(NULL, WEIR_INFO_LEVEL, "stopping on %s", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
                 return;
             }

@@ -9,9 +9,9 @@
 #include "log.h"
 #include "secret.h"
 #include "util/clock.h"
+#include "util/poll.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,21 +50,13 @@ static int host_wait_fd(struct weir_self *self, int fd, int events, int64_t dead
 {
     struct pollfd fds[2] = {{.fd = self->event_fd, .events = POLLIN}, {.fd = fd, .events = (short)events}};
 
-    for (;;) {
-        int64_t left_ns = deadline_ns - clock_now_ns();
-        const struct timespec left = {.tv_sec = left_ns > 0 ? left_ns / CLOCK_SECOND_NS : 0,
-                                      .tv_nsec = left_ns > 0 ? left_ns % CLOCK_SECOND_NS : 0};
-        int ready = ppoll(fds, fd < 0 ? 1 : 2, &left, NULL);
+    int ready = poll_until(fds, fd < 0 ? 1 : 2, deadline_ns);
 
-        if (ready < 0 && errno != EINTR)
-            return host_fail(self, WEIR_EFAIL, "could not wait: %s", strerror(errno));
-        if (ready > 0 && fds[0].revents)
-            return WEIR_EINTR;
-        if (ready > 0)
-            return fds[1].revents;
-        if (left_ns <= 0)
-            return WEIR_ETIMEOUT;
-    }
+    if (ready < 0)
+        return host_fail(self, WEIR_EFAIL, "could not wait: %s", strerror(errno));
+    if (ready == 0)
+        return WEIR_ETIMEOUT;
+    return fds[0].revents ? WEIR_EINTR : fds[1].revents;
 }
 
 static int host_secret(struct weir_self *self, const struct weir_secret *secret, char *buffer, size_t size)
@@ -286,10 +278,10 @@ static void host_service_leave(struct weir_self *self, struct weir_binding *bind
     service_leave(binding->port);
 }
 
-static int host_listen(struct weir_self *self, const char *address, int *fd)
+static int host_listen(struct weir_self *self, const char *host, const char *port, int *fd)
 {
     char why[512];
-    int status = seat_listen(self->seat, self->bit, address, fd, why, sizeof(why));
+    int status = seat_listen(self->seat, self->bit, host, port, fd, why, sizeof(why));
 
     return status < 0 ? host_fail(self, status, "%s", why) : status;
 }

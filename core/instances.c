@@ -113,6 +113,8 @@ int instances_await(struct weir_self *self, int64_t patience_ns, int64_t grace_n
 
         if (instance_done(self, until_ns < now_ns + AWAIT_NS ? until_ns : now_ns + AWAIT_NS, &status))
             return status;
+        if (self->all->waiting)
+            self->all->waiting(self->all->waiting_context);
         if (!hurried && is_ending()) {
             hurried = true;
             interrupt_ns = clock_now_ns();

@@ -25,6 +25,9 @@ struct instances {
     struct weir_self *abandoned;   /* objects given up, whose threads may still run in their plugins */
     pthread_mutex_t lock;          /* over objects and count, and over feeds that are closed */
 
+    void (*waiting)(void *context); /* called now and then while a task is waited for; or NULL */
+    void *waiting_context;
+
     /* Of the last reload. */
     _Atomic bool reload_successful;
     _Atomic int64_t reload_success_wall_ns; /* start counts as one */

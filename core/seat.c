@@ -246,42 +246,13 @@ void seat_failed(struct seat *seat, const char *format, ...)
 
 /* ---- Listening sockets ------------------------------------------------------------------------------------------ */
 
-/* Splits "host:port"; host may be empty or in brackets. */
-static bool address_split(const char *text, char *name, size_t name_size, char *port, size_t port_size)
-{
-    const char *colon = strrchr(text, ':'), *end = colon;
-    size_t length;
-
-    if (!colon || !colon[1] || strlen(colon + 1) >= port_size)
-        return false;
-    if (*text == '[') {
-        text++;
-        end = strchr(text, ']');
-        if (!end || end + 1 != colon)
-            return false;
-    }
-    length = (size_t)(end - text);
-    if (length >= name_size)
-        return false;
-    memcpy(name, text, length);
-    name[length] = '\0';
-    memcpy(port, colon + 1, strlen(colon + 1) + 1);
-    return true;
-}
-
-/* A socket that listens on "host:port"; an empty host is the IPv6 wildcard, which takes IPv4 too. */
-static int socket_open(const char *address, int *fd, char *why, size_t why_size)
+/* A socket that listens there; an empty host is the IPv6 wildcard, which takes IPv4 too.  address: both, for messages. */
+static int socket_open(const char *host, const char *port, const char *address, int *fd, char *why, size_t why_size)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
-    char name[256], port[8];
-    int error, one = 1, zero = 0, status = WEIR_OK;
+    int error = getaddrinfo(*host ? host : "::", port, &hints, &found), one = 1, zero = 0, status = WEIR_OK;
 
-    if (!address_split(address, name, sizeof(name), port, sizeof(port))) {
-        snprintf(why, why_size, "\"%s\" is not an address and port, such as \"127.0.0.1:19347\"", address);
-        return WEIR_EINVAL;
-    }
-    error = getaddrinfo(*name ? name : "::", port, &hints, &found);
     if (error) {
         snprintf(why, why_size, "could not find the address \"%s\" to listen on: %s", address, gai_strerror(error));
         return WEIR_EFAIL;
@@ -319,11 +290,14 @@ static struct seat_socket *socket_find(struct seat *seat, const char *address)
     return place;
 }
 
-int seat_listen(struct seat *seat, uint32_t bit, const char *address, int *fd, char *why, size_t why_size)
+int seat_listen(struct seat *seat, uint32_t bit, const char *host, const char *port, int *fd, char *why, size_t why_size)
 {
+    bool six = strchr(host, ':') != NULL;
     struct seat_socket *place;
+    char address[300];
     int status = WEIR_OK;
 
+    snprintf(address, sizeof(address), "%s%s%s:%s", six ? "[" : "", host, six ? "]" : "", port);
     pthread_mutex_lock(&seat->lock);
     place = socket_find(seat, address);
     if (!place) {
@@ -332,7 +306,7 @@ int seat_listen(struct seat *seat, uint32_t bit, const char *address, int *fd, c
     } else if (!place->address) {
         char *copy = strdup(address);
 
-        status = copy ? socket_open(address, &place->fd, why, why_size) : WEIR_ENOMEM;
+        status = copy ? socket_open(host, port, address, &place->fd, why, why_size) : WEIR_ENOMEM;
         if (status == WEIR_OK)
             place->address = copy;
         else

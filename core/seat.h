@@ -102,6 +102,6 @@ void seat_settle(struct seat *seat);
 void seat_failed(struct seat *seat, const char *format, ...) WEIR_PRINTF(2, 3);
 
 /* As weir_host.listen, for the object with this bit. */
-int seat_listen(struct seat *seat, uint32_t bit, const char *address, int *fd, char *why, size_t why_size);
+int seat_listen(struct seat *seat, uint32_t bit, const char *host, const char *port, int *fd, char *why, size_t why_size);
 
 #endif

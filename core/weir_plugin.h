@@ -270,9 +270,9 @@ struct weir_host {
     int (*service_enter)(struct weir_self *self, struct weir_binding *binding, const void **table, void **provider);
     void (*service_leave)(struct weir_self *self, struct weir_binding *binding);
 
-    /* From start: a socket, not blocking, that listens on "host:port" (":port" on all addresses).  It is the host's and stays open
+    /* From start: a socket, not blocking, that listens on host and port (host "": all addresses).  It is the host's and stays open
      * while a reload replaces the object, so that no connection is refused; the same address gives the same socket. */
-    int (*listen)(struct weir_self *self, const char *address, int *fd);
+    int (*listen)(struct weir_self *self, const char *host, const char *port, int *fd);
 
     /* Inside a command.  `out` 1 is its standard output, 2 its standard error.  WEIR_EINTR once nobody reads any more: end soon. */
     int (*print)(struct weir_call *call, int out, const char *format, ...) WEIR_PRINTF(3, 4);

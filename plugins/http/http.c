@@ -962,10 +962,12 @@ static void *keeper(void *context)
 
 static int listen_open(struct http *http)
 {
-    char shown[INET6_ADDRSTRLEN] = "", number[8] = "";
+    char name[256], port[8], shown[INET6_ADDRSTRLEN] = "", number[8] = "";
     struct sockaddr_storage bound = {0};
     socklen_t length = sizeof(bound);
-    int status = host->listen(http->self, http->config->listen, &http->listener);
+    int status = address_split(http->config->listen, name, sizeof(name), port, sizeof(port))
+                     ? host->listen(http->self, name, port, &http->listener)
+                     : WEIR_ECONFIG; /* check has seen to it */
 
     if (status < 0)
         return status;

@@ -72,12 +72,13 @@ static int host_series(struct weir_self *self, uint32_t group, const struct weir
     memset(handles, 0, nfamilies * sizeof(*handles));
     return WEIR_OK;
 }
-static int host_listen(struct weir_self *self, const char *address, int *fd)
+static int host_listen(struct weir_self *self, const char *name, const char *port, int *fd)
 {
     const struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
     (void)self;
-    (void)address;
+    (void)name;
+    (void)port;
     *fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     return bind(*fd, (const struct sockaddr *)&any, sizeof(any)) == 0 && listen(*fd, 128) == 0 ? WEIR_OK : WEIR_EFAIL;
 }
