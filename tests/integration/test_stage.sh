@@ -16,6 +16,24 @@ EOF2
 says() { local text=$1; shift; "$@" 2>&1 | grep -qE -- "$text"; }
 fails() { ! "$@"; }
 
+# An offline command: its provider runs, nothing else does, no collector is needed.
+config 'level = 2'
+check "an offline command, without a collector" says '^2$' live stage_user -c "$scratch/weir.conf" ask
+check "of an instance by its name" says '^2$' live stage_user/u -c "$scratch/weir.conf" ask
+live stage_user -c "$scratch/weir.conf" ask wait > "$scratch/ask" 2>&1 &
+asker=$!
+wait_until "an offline command that waits" grep -q '^2$' "$scratch/ask"
+pkill -INT -P "$asker" -f stage_user 2>/dev/null || kill -INT "$asker"
+wait "$asker"
+check "Ctrl-C ends it with its own exit status" [ $? = 7 ]
+live stage_user/none -c "$scratch/weir.conf" ask > "$scratch/ask" 2>&1
+check "an instance that is not there: exit 2" [ $? = 2 ]
+check "an instance that is not there: says so" grep -q 'there is no enabled instance "stage_user/none"' "$scratch/ask"
+config 'level = 2 fail = "start"'
+live stage_user -c "$scratch/weir.conf" ask > "$scratch/ask" 2>&1
+check "a provider that cannot start: exit 1" [ $? = 1 ]
+check "a provider that cannot start: says so" grep -q 'stage/s could not start: start fails as it was told to' "$scratch/ask"
+
 config 'level = 3'
 start_weir "$scratch/weir.conf" || exit 1
 wait_until "the level is shown" metric_is 3 test_stage_level 'title="s"'

@@ -64,9 +64,30 @@ static int provider_changed(void *given, const struct weir_binding *binding)
     return WEIR_OK;
 }
 
+/* Offline: asks its provider, which runs in the same process; with an argument it then waits for an hour, or Ctrl-C. */
+static int ask(void *given, struct weir_call *call, int argc, const char *const *argv)
+{
+    struct state *state = given;
+    const void *table;
+    void *provider;
+    int status = host->service_enter(state->self, state->config->stage, &table, &provider);
+
+    (void)argv;
+    if (status < 0)
+        return status;
+    host->print(call, 1, "%lld\n", (long long)((const struct stage *)table)->level(provider));
+    host->service_leave(state->self, state->config->stage);
+    if (argc == 1)
+        return 0;
+    return host->call_wait(call, -1, 0, host->now_ns() + INT64_C(3600000000000)) == WEIR_EINTR ? 7 : 1;
+}
+static const struct weir_command commands[] = {
+    {.name = "ask", .arguments = "[wait]", .summary = "prints the level of its stage", .run = ask, .flags = WEIR_OFFLINE}, {.name = NULL}};
+
 static const struct weir_plugin plugin = {
     SMALL_HEAD("stage_user"), .roles = WEIR_SOURCE,
     .options = options, .option_stride = sizeof(options[0]), .config_size = sizeof(struct config),
     .create = create, .collect = collect, .destroy = free, .provider_changed = provider_changed,
+    .commands = commands, .command_stride = sizeof(commands[0]),
 };
 SMALL_ENTRY(plugin)
