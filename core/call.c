@@ -5,6 +5,7 @@
 #include "util/strbuf.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,43 +43,32 @@ int call_send(struct weir_call *call, enum call_frame kind, const void *bytes, s
     return call->gone ? WEIR_EINTR : WEIR_OK;
 }
 
-int call_vprint(struct weir_call *call, int out, const char *format, va_list args)
+int call_print(struct weir_call *call, int out, const char *format, ...)
 {
     struct strbuf text = {.ceiling = TEXT_MAX};
     int status = WEIR_OK;
+    va_list args;
 
     if (call->gone)
         return WEIR_EINTR;
-    if (call->fd < 0) {
-        if (vfprintf(out == CALL_ERR ? stderr : stdout, format, args) < 0 || (out != CALL_ERR && fflush(stdout) != 0))
-            call->gone = true;
-        return call->gone ? WEIR_EINTR : WEIR_OK;
-    }
-    strbuf_vprintf(&text, format, args);
+    va_start(args, format);
+    if (call->fd < 0)
+        call->gone = vfprintf(out == CALL_ERR ? stderr : stdout, format, args) < 0 || (out != CALL_ERR && fflush(stdout) != 0);
+    else
+        strbuf_vprintf(&text, format, args);
+    va_end(args);
     if (text.failed)
         status = WEIR_ENOMEM;
     else if (text.length)
         status = call_send(call, out == CALL_ERR ? CALL_ERR : CALL_OUT, text.text, text.length);
     strbuf_free(&text);
-    return status;
-}
-
-int call_print(struct weir_call *call, int out, const char *format, ...)
-{
-    va_list args;
-    int status;
-
-    va_start(args, format);
-    status = call_vprint(call, out, format, args);
-    va_end(args);
-    return status;
+    return call->gone ? WEIR_EINTR : status;
 }
 
 int call_wait(struct weir_call *call, int fd, int events, int64_t deadline_ns)
 {
     /* A client sends nothing after its request: that its end can be read means it has closed it. */
     struct pollfd fds[2] = {{.fd = call->gone_fd, .events = POLLIN}, {.fd = fd, .events = (short)events}};
-
     int ready = call->gone ? 0 : poll_until(fds, fd < 0 ? 1 : 2, deadline_ns);
 
     call->gone = call->gone || (ready > 0 && fds[0].revents);

@@ -9,7 +9,6 @@
 
 #include "weir_plugin.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 
 /* Kinds of frames from the collector to its client. */
@@ -29,7 +28,7 @@ struct weir_call {
     bool gone;
 };
 
-int call_vprint(struct weir_call *call, int out, const char *format, va_list args) WEIR_PRINTF(3, 0);
+/* As weir_host.print. */
 int call_print(struct weir_call *call, int out, const char *format, ...) WEIR_PRINTF(3, 4);
 /* As weir_host.call_wait. */
 int call_wait(struct weir_call *call, int fd, int events, int64_t deadline_ns);

@@ -32,7 +32,7 @@ struct control {
     unsigned count;
 };
 
-/* ---- The collector's end ------------------------------------------------------------------------------------------ */
+/* ---- Both ends ---------------------------------------------------------------------------------------------------- */
 
 static bool address_make(struct sockaddr_un *address, const char *path, char *why, size_t why_size)
 {
@@ -44,6 +44,28 @@ static bool address_make(struct sockaddr_un *address, const char *path, char *wh
     snprintf(why, why_size, "the path \"%s\" is longer than %zu bytes", path, sizeof(address->sun_path) - 1);
     return false;
 }
+
+static bool read_all(int fd, void *bytes, size_t length, int64_t deadline_ns)
+{
+    char *at = bytes;
+
+    while (length) {
+        ssize_t got = recv(fd, at, length, MSG_DONTWAIT);
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+
+        if (got > 0) {
+            at += got;
+            length -= (size_t)got;
+        } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+            return false;
+        } else if (poll_until(&ready, 1, deadline_ns) <= 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- The collector's end ------------------------------------------------------------------------------------------ */
 
 /* True if another process listens there. */
 static bool answers(const struct sockaddr_un *address)
@@ -125,26 +147,6 @@ struct control *control_open(const char *path, control_handle *handle, void *con
 int control_fd(const struct control *control)
 {
     return control->fd;
-}
-
-static bool read_all(int fd, void *bytes, size_t length, int64_t deadline_ns)
-{
-    char *at = bytes;
-
-    while (length) {
-        ssize_t got = recv(fd, at, length, MSG_DONTWAIT);
-        struct pollfd ready = {.fd = fd, .events = POLLIN};
-
-        if (got > 0) {
-            at += got;
-            length -= (size_t)got;
-        } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
-            return false;
-        } else if (poll_until(&ready, 1, deadline_ns) <= 0) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* The request's words; their number, or 0. */
@@ -305,35 +307,17 @@ static bool request_write(int fd, int argc, const char *const *argv)
     return write_all(fd, (const char *)&size, sizeof(size)) && write_all(fd, bytes, length);
 }
 
-/* Blocks as long as the command runs; the user has Ctrl-C. */
-static bool read_wait(int fd, void *bytes, size_t length)
-{
-    char *at = bytes;
-
-    while (length) {
-        ssize_t got = read(fd, at, length);
-
-        if (got == 0 || (got < 0 && errno != EINTR))
-            return false;
-        if (got > 0) {
-            at += got;
-            length -= (size_t)got;
-        }
-    }
-    return true;
-}
-
-/* Frames until the last one; the exit status, or -1. */
+/* Frames until the last one; the exit status, or -1.  As long as the command runs; the user has Ctrl-C. */
 static int frames_read(int fd)
 {
     struct call_head head;
     char bytes[16384];
 
-    while (read_wait(fd, &head, sizeof(head))) {
+    while (read_all(fd, &head, sizeof(head), INT64_MAX)) {
         while (head.length) {
             size_t piece = head.length < sizeof(bytes) ? head.length : sizeof(bytes);
 
-            if (!read_wait(fd, bytes, piece))
+            if (!read_all(fd, bytes, piece, INT64_MAX))
                 return -1;
             if (head.kind == CALL_EXIT)
                 return (unsigned char)bytes[0];

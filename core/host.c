@@ -286,18 +286,6 @@ static int host_listen(struct weir_self *self, const char *host, const char *por
     return status < 0 ? host_fail(self, status, "%s", why) : status;
 }
 
-static int host_print(struct weir_call *call, int out, const char *format, ...) WEIR_PRINTF(3, 4);
-static int host_print(struct weir_call *call, int out, const char *format, ...)
-{
-    va_list args;
-    int status;
-
-    va_start(args, format);
-    status = call_vprint(call, out, format, args);
-    va_end(args);
-    return status;
-}
-
 const struct weir_host host_table = {
     .size = sizeof(host_table),
     .abi_minor = WEIR_ABI_MINOR,
@@ -320,6 +308,6 @@ const struct weir_host host_table = {
     .service_enter = host_service_enter,
     .service_leave = host_service_leave,
     .listen = host_listen,
-    .print = host_print,
+    .print = call_print,
     .call_wait = call_wait,
 };

@@ -16,6 +16,14 @@
 
 #define STOP_NS (4 * CLOCK_SECOND_NS)
 
+static const struct weir_service *service_find(const struct weir_plugin *plugin, const char *name)
+{
+    for (const struct weir_service *service = plugin->services; service && service->name; service++)
+        if (strcmp(service->name, name) == 0)
+            return service;
+    return NULL;
+}
+
 /* Enables the sections that those already wanted need, as far as they may run beside a collector. */
 static void need_providers(struct config *config, bool *wanted)
 {
@@ -27,14 +35,10 @@ static void need_providers(struct config *config, bool *wanted)
             for (size_t b = 0; wanted[i] && b < user->nbindings; b++) {
                 for (size_t k = 0; k < config->nsections; k++) {
                     const struct config_section *section = &config->sections[k];
-                    const struct weir_service *service = section->plugin->services;
 
-                    if (wanted[k] || !section->enabled || section->plugin->flags & WEIR_EXCLUSIVE ||
-                        strcmp(section->title, user->bindings[b]->title) != 0)
-                        continue;
-                    while (service && service->name && strcmp(service->name, user->bindings[b]->service) != 0)
-                        service++;
-                    if (service && service->name)
+                    if (!wanted[k] && section->enabled && !(section->plugin->flags & WEIR_EXCLUSIVE) &&
+                        strcmp(section->title, user->bindings[b]->title) == 0 &&
+                        service_find(section->plugin, user->bindings[b]->service))
                         more = wanted[k] = true;
                 }
             }
@@ -81,14 +85,15 @@ static const struct weir_text *text_find(struct loader *loader)
     char why[600];
     /* A service is named after the plugin that offers it. */
     const struct loader_plugin *plugin = loader_load(loader, "prometheus", why, sizeof(why));
+    const struct weir_service *service;
 
     if (!plugin) {
         fprintf(stderr, "weir: plugin \"prometheus\", which writes the text: %s\n", why);
         return NULL;
     }
-    for (const struct weir_service *service = plugin->description.services; service && service->name; service++)
-        if (strcmp(service->name, WEIR_TEXT_SERVICE) == 0 && service->version >= WEIR_TEXT_VERSION)
-            return service->table;
+    service = service_find(&plugin->description, WEIR_TEXT_SERVICE);
+    if (service && service->version >= WEIR_TEXT_VERSION)
+        return service->table;
     fprintf(stderr, "weir: plugin \"prometheus\" does not offer the service \"%s\"\n", WEIR_TEXT_SERVICE);
     return NULL;
 }

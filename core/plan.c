@@ -70,24 +70,21 @@ static void tie(const struct plan *plan, const struct config_section *section, s
         return;
     if (!port)
         mistakes_add(mistakes, binding->file, binding->line,
-                       "%s: %s: no enabled instance \"%s\" offers the service \"%s\"; add such a section, or name another",
+                     "%s: %s: no enabled instance \"%s\" offers the service \"%s\"; add such a section, or name another",
                        words, binding->option, binding->title, binding->service);
     else if (port->version < binding->version)
         mistakes_add(mistakes, binding->file, binding->line,
-                       "%s: %s: \"%s\" offers version %u of the service \"%s\", version %u is needed; update that plugin",
+                     "%s: %s: \"%s\" offers version %u of the service \"%s\", version %u is needed; update that plugin",
                        words, binding->option, binding->title, port->version, binding->service, binding->version);
     else
         binding->port = port;
 }
 
-bool plan_uses(const struct config_section *section, const struct seat *seat)
+static bool uses(const struct config_section *section, const struct seat *seat)
 {
-    for (size_t b = 0; b < section->nbindings; b++) {
-        const struct service_port *port = section->bindings[b]->port;
-
-        if (port >= seat->ports && port < seat->ports + seat->nports)
+    for (size_t b = 0; b < section->nbindings; b++)
+        if (seat_offers(seat, section->bindings[b]->port))
             return true;
-    }
     return false;
 }
 
@@ -107,7 +104,7 @@ static int order(struct plan *plan, struct mistakes *mistakes)
             bool ready = !placed[i];
 
             for (size_t j = 0; ready && j < plan->count; j++)
-                ready = placed[j] || !plan_uses(item->section, plan->items[j].seat);
+                ready = placed[j] || !uses(item->section, plan->items[j].seat);
             if (ready && (best == plan->count || (!(plan->items[best].section->plugin->roles & WEIR_SINK) &&
                                                   item->section->plugin->roles & WEIR_SINK)))
                 best = i;

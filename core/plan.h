@@ -42,7 +42,4 @@ int plan_object(struct plan *plan, struct plan_item *item);
 /* Frees what was not taken over: objects without a thread. */
 void plan_drop(struct plan *plan);
 
-/* True if the section uses a service of the seat. */
-bool plan_uses(const struct config_section *section, const struct seat *seat);
-
 #endif

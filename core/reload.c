@@ -45,12 +45,13 @@ static int task(struct change *change, struct weir_self *self, enum instance_tas
     return status < 0 ? fail(change, status, self->seat, what, instance_reason(self, status)) : status;
 }
 
-static bool is_removed(const struct change *change, const struct weir_self *old)
+/* What the plan says of an old object; NULL: it is removed. */
+static const struct plan_item *item_of(const struct change *change, const struct weir_self *old)
 {
     for (size_t i = 0; i < change->plan.count; i++)
         if (change->plan.items[i].old == old)
-            return false;
-    return true;
+            return &change->plan.items[i];
+    return NULL;
 }
 
 /* ---- Reconfiguring ------------------------------------------------------------------------------------------------ */
@@ -103,11 +104,9 @@ static int leaving_list(struct change *change)
         return WEIR_ENOMEM;
     for (size_t i = 0; i < change->all->count; i++) {
         struct weir_self *old = change->all->objects[i];
-        bool leaves = is_removed(change, old);
+        const struct plan_item *item = item_of(change, old);
 
-        for (size_t k = 0; k < change->plan.count && !leaves; k++)
-            leaves = change->plan.items[k].old == old && change->plan.items[k].action == PLAN_REPLACE;
-        if (leaves)
+        if (!item || item->action == PLAN_REPLACE)
             change->leaving[change->nleaving++] = old;
     }
     return WEIR_OK;
@@ -163,7 +162,7 @@ static int stop_leaving(struct change *change)
 
         if (!old->started)
             continue;
-        status = seat_close(old->seat, !is_removed(change, old), clock_now_ns() + CLOSE_NS);
+        status = seat_close(old->seat, item_of(change, old) != NULL, clock_now_ns() + CLOSE_NS);
         if (status < 0) {
             seat_open(old->seat, old->state);
             return fail(change, status, old->seat, "is in use by others, who do not let go of it", "");
@@ -314,9 +313,8 @@ static void rebind(struct change *change)
 
             for (size_t k = 0; k < change->plan.count; k++) {
                 const struct plan_item *item = &change->plan.items[k];
-                const struct service_port *port = user->section.bindings[b]->port;
 
-                replaced |= item->object && port >= item->seat->ports && port < item->seat->ports + item->seat->nports;
+                replaced |= item->object && seat_offers(item->seat, user->section.bindings[b]->port);
             }
             if (!replaced)
                 continue;
@@ -349,7 +347,7 @@ static void retire(struct change *change)
     for (size_t i = 0; i < change->nleaving; i++) {
         struct weir_self *old = change->leaving[i];
         struct seat *seat = old->seat;
-        bool removed = is_removed(change, old);
+        bool removed = !item_of(change, old);
 
         end(old);
         if (!removed)

@@ -82,6 +82,11 @@ int seat_follow(struct seat *seat, const struct seats *seats);
 /* The port of a service of this name, or NULL. */
 struct service_port *seat_port(const struct seat *seat, const char *service);
 static inline struct service_port *seat_commands(const struct seat *seat) { return &seat->ports[seat->nports]; }
+/* True if the port is one of the seat's services; false for NULL. */
+static inline bool seat_offers(const struct seat *seat, const struct service_port *port)
+{
+    return port >= seat->ports && port < seat->ports + seat->nports;
+}
 /* Lets callers in, to the object's state. */
 void seat_open(struct seat *seat, void *state);
 /* Keeps callers out and waits for those inside; `replaced`: callers wait for a successor.  WEIR_ETIMEOUT: all may go on. */

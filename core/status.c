@@ -121,7 +121,9 @@ int status_print(struct instances *all, struct weir_call *call)
     table_make(&table, all);
     pthread_mutex_unlock(&all->lock);
     if (!table.failed)
-        status = call_print(call, CALL_OUT, "%s", table.text);
+        status = call_send(call, CALL_OUT, table.text, table.length);
+    else
+        (void)call_print(call, CALL_ERR, "weir: status: no memory for the table, or it is longer than %u bytes\n", TABLE_BYTES_MAX);
     strbuf_free(&table);
     return status < 0 ? 1 : 0;
 }
