@@ -1,6 +1,9 @@
 /* items.c - what comes and goes in one file; items.h says how. */
 #include "items.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,14 +12,9 @@ void items_init(struct items *items, size_t width, size_t ceiling)
     *items = (struct items){.width = width, .ceiling = ceiling};
 }
 
-/* FNV-1a: keys are short, and only strangers are hashed. */
 static uint32_t hash(const char *key, size_t length)
 {
-    uint32_t sum = 2166136261u;
-
-    for (size_t i = 0; i < length; i++)
-        sum = (sum ^ (unsigned char)key[i]) * 16777619u;
-    return sum;
+    return (uint32_t)XXH3_64bits(key, length);
 }
 
 static bool is(const struct item *item, const char *key, size_t length)

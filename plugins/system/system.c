@@ -99,32 +99,39 @@ int part_read(struct part *part, unsigned index, struct text *text)
     return WEIR_OK;
 }
 
+static void forget_own(void *context, struct item *item)
+{
+    struct part *part = context;
+
+    if (part->kind->forget)
+        part->kind->forget(part, item);
+}
+
 static void forget(void *context, struct item *item)
 {
     struct part *part = context;
 
     (void)host->release(part->system->self, item->handles, part->items.width);
-    if (part->kind->forget)
-        part->kind->forget(part, item);
+    forget_own(part, item);
 }
 
 int part_item(struct part *part, const struct weir_pass *pass, struct text key, part_make *make, const void *line,
               struct item **item)
 {
     struct item *found = items_find(&part->items, key.at, text_length(key));
-    bool repeated = found && found->seen == pass->number;
     int status;
 
     *item = NULL;
-    if (found && !repeated) {
+    if (found && found->seen == pass->number)
+        return WEIR_OK;
+    if (found) {
         found->seen = pass->number;
         *item = found;
         return WEIR_OK;
     }
-    if (!repeated)
-        found = items_add(&part->items, key.at, text_length(key), pass->number);
-    if (repeated || !found) {
-        part->skipped += !found;
+    found = items_add(&part->items, key.at, text_length(key), pass->number);
+    if (!found) {
+        part->skipped++;
         return WEIR_OK;
     }
     status = make(part, found, line);
@@ -286,14 +293,6 @@ static int stop(void *state)
         if (system->parts[i].kind->stop)
             system->parts[i].kind->stop(&system->parts[i]);
     return WEIR_OK;
-}
-
-static void forget_own(void *context, struct item *item)
-{
-    struct part *part = context;
-
-    if (part->kind->forget)
-        part->kind->forget(part, item);
 }
 
 static void destroy(void *state)

@@ -4,7 +4,9 @@ node_exporter has only the collectors that the plugin has groups for; both show 
 scrapes each, which take turns at the same pace; CPU is that of the processes' /proc/PID/task/*/schedstat.  A pass is one turn of
 every group, and what the sink makes of it; weir's own figures are collected once a minute and are not part of it.
 """
-import glob, os, shutil, socket, statistics, subprocess, sys, tempfile, time
+import os, shutil, socket, statistics, subprocess, sys, tempfile, time
+
+from processes import cpu, port, wait
 
 top = sys.argv[1]
 GROUPS = 'cpu stat loadavg pressure meminfo vmstat diskstats netdev filesystem time clocksource uname'.split()
@@ -13,18 +15,10 @@ PASSES, INTERVAL = 60, 0.1
 work = tempfile.mkdtemp(prefix='weir-bench.')
 children = []
 
-def port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
-
 def start(*command):
     child = subprocess.Popen(command, stdout=open(work + '/log', 'a'), stderr=subprocess.STDOUT)
     children.append(child)
     return child
-
-def cpu(pid):
-    return sum(int(open(task).read().split()[0]) for task in glob.glob('/proc/%d/task/*/schedstat' % pid)) / 1e9
 
 def get(p):
     with socket.create_connection(('127.0.0.1', p), timeout=60) as s:
@@ -32,15 +26,6 @@ def get(p):
         body = b''
         while got := s.recv(1 << 20): body += got
     return body
-
-def wait(what, condition, limit=60):
-    until = time.monotonic() + limit
-    while True:
-        try:
-            if condition(): return
-        except OSError: pass
-        if time.monotonic() > until: raise SystemExit('not in time: ' + what)
-        time.sleep(0.01)
 
 def scrapes(p):
     for _ in range(PASSES):

@@ -3,7 +3,9 @@
 Both answer from the same PostgreSQL 15.  Every figure is the median of five turns; values change between turns.  CPU is that of the
 processes' /proc/PID/task/*/schedstat, for one pass and one scrape together.
 """
-import glob, gzip, os, pwd, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
+import gzip, os, pwd, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
+
+from processes import cpu, port, wait
 
 top, parts = sys.argv[1], sys.argv[2:]
 BIN = '/usr/lib/postgresql/15/bin'
@@ -12,11 +14,6 @@ work = tempfile.mkdtemp(prefix='weir-bench.')
 os.chmod(work, 0o755)
 children = []
 
-def port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
-
 def as_postgres(*command, **rest):
     return subprocess.run((['runuser', '-u', 'postgres', '--'] if os.getuid() == 0 else []) + list(command), check=True, stdout=subprocess.DEVNULL, **rest)
 
@@ -24,10 +21,6 @@ def start(*command, **rest):
     child = subprocess.Popen(command, stdout=open(work + '/' + os.path.basename(command[0]) + '.log', 'w'), stderr=subprocess.STDOUT, **rest)
     children.append(child)
     return child
-
-def cpu(pid):
-    """Seconds on a CPU, of all threads, to the nanosecond; a thread that ended would be missed, and none does here."""
-    return sum(int(open(task).read().split()[0]) for task in glob.glob('/proc/%d/task/*/schedstat' % pid)) / 1e9
 
 def memory(pid):
     text = open('/proc/%d/status' % pid).read()
@@ -52,15 +45,6 @@ def get(p, path='/metrics', headers={}):
         parts.append(body[at:at + size])
         at += size + 2
     return took, b''.join(parts)
-
-def wait(what, condition, limit=120):
-    until = time.monotonic() + limit
-    while True:
-        try:
-            if condition(): return
-        except OSError: pass
-        if time.monotonic() > until: raise SystemExit('not in time: ' + what)
-        time.sleep(0.002)
 
 def psql(sql, database='bench'):
     subprocess.run(['psql', '-h', '127.0.0.1', '-p', str(pg_port), '-U', 'postgres', '-Xqc', sql, database], check=True)
