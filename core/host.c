@@ -90,8 +90,8 @@ static int group_make(struct weir_self *self, const struct weir_group *group, ui
     struct seat *seat = self->seat;
     struct series_group *made;
     char why[256];
-    int status = series_group_new(seat->registry, &seat->groups, seat->id, seat->name, group->name, self->bit, &made, why,
-                                  sizeof(why));
+    int status = series_group_new(seat->registry, &seat->groups, seat->id, seat->name, group->name,
+                                  group->kind && *group->kind ? group->kind : group->name, self->bit, &made, why, sizeof(why));
 
     if (status < 0)
         return host_fail(self, status, "%s", why);
@@ -252,6 +252,35 @@ static int host_publish(struct weir_self *self, const struct weir_value *values,
     return status;
 }
 
+static int host_due(struct weir_self *self, uint32_t *groups, size_t room)
+{
+    int status;
+
+    if ((status = instance_enter(self)) < 0)
+        return status;
+    status = self->call_group ? instance_due(self, groups, room)
+                              : host_fail(self, WEIR_EINVAL, "groups are due inside collect only");
+    instance_leave(self);
+    return status;
+}
+
+static int host_next_pass(struct weir_self *self, int status, uint32_t group_id, struct weir_pass *pass)
+{
+    struct weir_pass next;
+    int entered;
+
+    if ((entered = instance_enter(self)) < 0)
+        return entered;
+    status = self->call_group ? instance_next_pass(self, status, group_id, &next)
+                              : host_fail(self, WEIR_EINVAL, "a pass has a next one inside collect only");
+    instance_leave(self);
+    if (status < 0)
+        return status;
+    next.size = pass->size < sizeof(next) ? pass->size : (uint32_t)sizeof(next);
+    memcpy(pass, &next, next.size);
+    return WEIR_OK;
+}
+
 static int host_series_info(struct weir_self *self, uint32_t handle, struct weir_series_info *info)
 {
     return series_info(self->seat->registry, handle, info);
@@ -303,6 +332,8 @@ const struct weir_host host_table = {
     .release = host_release,
     .sweep = host_sweep,
     .publish = host_publish,
+    .due = host_due,
+    .next_pass = host_next_pass,
     .series_info = host_series_info,
     .current = host_current,
     .service_enter = host_service_enter,

@@ -25,24 +25,39 @@ _Thread_local const struct weir_self *instance_calling;
 
 /* ---- One callback ----------------------------------------------------------------------------------------------- */
 
-static void call_begin(struct weir_self *self, const char *callback, const struct series_group *group, int64_t now_ns,
-                       int64_t deadline_ns)
+/* Under call_lock: what begins has a deadline of its own; an interruption of what was before is over. */
+static void call_limit(struct weir_self *self, struct series_group *group, int64_t now_ns, int64_t deadline_ns)
 {
     uint64_t drained;
 
-    pthread_mutex_lock(&self->call_lock);
-    self->callback = callback;
     self->call_group = group;
     self->call_since_ns = now_ns;
     self->call_deadline_ns = deadline_ns;
     self->overdue_told = false;
+    self->called_off = false;
     if (self->interrupted) {
         self->interrupted = false;
         (void)!read(self->event_fd, &drained, sizeof(drained));
     }
-    pthread_mutex_unlock(&self->call_lock);
     self->reason[0] = '\0';
+}
+
+static void call_begin(struct weir_self *self, const char *callback, struct series_group *group, int64_t now_ns,
+                       int64_t deadline_ns)
+{
+    pthread_mutex_lock(&self->call_lock);
+    self->callback = callback;
+    call_limit(self, group, now_ns, deadline_ns);
+    pthread_mutex_unlock(&self->call_lock);
     instance_calling = self;
+}
+
+/* What did not return in time and was named has come back. */
+static void tell_return(struct weir_self *self, bool abandoned)
+{
+    log_line(self->seat->name, WEIR_NOTICE, "has returned after all%s", abandoned ? "; it was abandoned" : "");
+    if (!abandoned)
+        atomic_store_explicit(&self->seat->stuck, false, memory_order_relaxed);
 }
 
 /* False: the object was abandoned meanwhile, and what it shares is another's. */
@@ -59,9 +74,7 @@ static bool call_end(struct weir_self *self)
     told = self->overdue_told;
     pthread_mutex_unlock(&self->call_lock);
     if (told)
-        log_line(self->seat->name, WEIR_NOTICE, "has returned after all%s", stays ? "" : "; it was abandoned");
-    if (told && stays)
-        atomic_store_explicit(&self->seat->stuck, false, memory_order_relaxed);
+        tell_return(self, !stays);
     return stays;
 }
 
@@ -76,6 +89,13 @@ static void call_interrupt(struct weir_self *self)
     (void)!write(self->event_fd, &one, sizeof(one));
     if (self->plugin->interrupt && self->state)
         self->plugin->interrupt(self->state);
+}
+
+/* Under call_lock: so that the object is free for something else. */
+static void call_off(struct weir_self *self)
+{
+    call_interrupt(self);
+    self->called_off = self->interrupted;
 }
 
 int instance_enter(struct weir_self *self)
@@ -128,10 +148,11 @@ static uint64_t text_hash(const char *text)
 /* True if another group of the instance fails for this reason, and that was told. */
 static bool reason_told(const struct schedule *schedule, uint64_t reason)
 {
-    for (size_t i = 0; i < schedule->count; i++)
-        if (schedule->entries[i].failing && schedule->entries[i].told && schedule->entries[i].reason == reason)
-            return true;
-    return false;
+    const struct schedule_entry *entry = schedule->told;
+
+    while (entry && entry->reason != reason)
+        entry = entry->next_told;
+    return entry != NULL;
 }
 
 /* One line per change of state.  Whoever returns EAGAIN or EINTR passes on what a provider has told already. */
@@ -148,7 +169,7 @@ static void tell_failure(struct weir_self *self, struct schedule_entry *entry, i
     if (!quiet && news) {
         if (!reason_told(&self->schedule, hash)) {
             log_line(self->seat->name, WEIR_WARNING, "collect of group \"%s\": %s", entry->group->name, reason);
-            entry->told = true;
+            schedule_tell(&self->schedule, entry, true);
             entry->told_ns = now_ns;
         }
         entry->reason = hash;
@@ -162,7 +183,7 @@ static void tell_success(struct weir_self *self, struct schedule_entry *entry, i
         log_line(self->seat->name, WEIR_NOTICE, "collect of group \"%s\" works again after %.1f s", entry->group->name,
                  (double)(now_ns - entry->failing_since_ns) / 1e9);
     entry->failing = false;
-    entry->told = false;
+    schedule_tell(&self->schedule, entry, false);
 }
 
 /* Groups that were ended inside a callback are closed outside of any pass. */
@@ -191,43 +212,49 @@ static void wake_sinks(struct weir_self *self)
     self->sinks_asleep = false;
 }
 
-/* What was committed; below 0 if the object was abandoned. */
-static int run_group(struct weir_self *self, struct schedule_entry *entry)
+/* `weir once`, the only collecting that is a task, makes the first turns alone. */
+static int64_t due_until(const struct weir_self *self, int64_t now_ns)
+{
+    return self->mode == INSTANCE_IDLE ? SCHEDULE_NEVER : now_ns;
+}
+
+/* Begins a turn: the group's pass is open. */
+static struct weir_pass group_open(struct weir_self *self, struct schedule_entry *entry, int64_t now_ns)
 {
     struct series_group *group = entry->group;
-    struct seat *seat = self->seat;
-    int64_t begin_ns = clock_now_ns(), end_ns;
-    struct weir_pass pass = {.size = sizeof(pass), .group = group->id, .context = entry->context,
-                             .deadline_ns = begin_ns + entry->timeout_ns, .number = group->number + 1};
-    enum weir_pass_status committed, asked = WEIR_PASS_FAILED;
-    uint64_t took_ns;
-    int status;
+    struct pass *pass = &self->seat->pass;
 
-    schedule_began(entry, begin_ns);
-    pass_begin(&seat->pass, group, clock_wall_ns());
-    pass.time_ns = seat->pass.time_ns;
-    call_begin(self, "collect", group, begin_ns, pass.deadline_ns);
-    status = self->plugin->collect(self->state, &pass);
-    if (!call_end(self))
-        return WEIR_EINTR;
+    schedule_began(&self->schedule, entry, now_ns);
+    pass_begin(pass, group, clock_wall_ns());
+    return (struct weir_pass){.size = sizeof(struct weir_pass), .group = group->id, .context = entry->context,
+                              .deadline_ns = now_ns + entry->timeout_ns, .time_ns = pass->time_ns, .number = group->number + 1};
+}
+
+/* Ends it with the status of its collect; what was committed. */
+static enum weir_pass_status group_close(struct weir_self *self, int status)
+{
+    struct series_group *group = self->call_group;
+    enum weir_pass_status committed, asked = WEIR_PASS_FAILED;
+    struct schedule_entry *entry;
+    int64_t end_ns;
+    uint64_t took_ns;
+
     if (status == WEIR_OK)
         asked = WEIR_PASS_OK;
     else if (status == WEIR_KEEP || (status < 0 && self->mode != INSTANCE_IDLE && leaving(self)))
         asked = WEIR_PASS_KEPT; /* the end of the collector, or of the object, marks nothing */
-    committed = pass_commit(&seat->pass, asked);
+    committed = pass_commit(&self->seat->pass, asked);
 
     end_ns = clock_now_ns();
-    took_ns = (uint64_t)(end_ns - begin_ns);
+    took_ns = (uint64_t)(end_ns - self->call_since_ns);
     atomic_fetch_add_explicit(&group->collect_ns_sum, took_ns, memory_order_relaxed);
     atomic_store_explicit(&group->collect_ns_last, took_ns, memory_order_relaxed);
-    if (end_ns > pass.deadline_ns)
+    if (end_ns > self->call_deadline_ns)
         atomic_fetch_add_explicit(&group->overruns, 1, memory_order_relaxed);
-    /* collect may have added groups or ended this one: find the entry again. */
-    for (size_t i = 0; i < self->schedule.count; i++) {
-        entry = &self->schedule.entries[i];
-        if (entry->group != group)
-            continue;
-        schedule_ended(entry, end_ns);
+    /* collect may have ended the group, and begun it again. */
+    entry = schedule_find(&self->schedule, group->id);
+    if (entry && !entry->heap) {
+        schedule_ended(&self->schedule, entry, end_ns);
         if (asked == WEIR_PASS_OK && committed != WEIR_PASS_OK) {
             snprintf(self->reason, sizeof(self->reason), "the pass is larger than a lane may hold: raise lane_max");
             status = WEIR_ELIMIT;
@@ -236,15 +263,50 @@ static int run_group(struct weir_self *self, struct schedule_entry *entry)
             tell_failure(self, entry, status, end_ns);
         else if (committed == WEIR_PASS_OK)
             tell_success(self, entry, end_ns);
-        break;
     }
     end_groups(self);
     /* Short groups that are due together wake the sinks once. */
     self->sinks_asleep = true;
-    entry = schedule_due(&self->schedule, end_ns);
+    entry = schedule_due(&self->schedule, due_until(self, end_ns));
     if (took_ns >= TOGETHER_NS || !entry || entry->group == group)
         wake_sinks(self);
-    return (int)committed;
+    return committed;
+}
+
+/* What was committed last; below 0 if the object was abandoned. */
+static int run_group(struct weir_self *self, struct schedule_entry *entry)
+{
+    int64_t now_ns = clock_now_ns();
+    struct weir_pass pass = group_open(self, entry, now_ns);
+    int status;
+
+    call_begin(self, "collect", entry->group, now_ns, pass.deadline_ns);
+    status = self->plugin->collect(self->state, &pass);
+    return call_end(self) ? (int)group_close(self, status) : WEIR_EINTR;
+}
+
+int instance_due(struct weir_self *self, uint32_t *groups, size_t room)
+{
+    return (int)schedule_list(&self->schedule, due_until(self, clock_now_ns()), groups, room);
+}
+
+int instance_next_pass(struct weir_self *self, int status, uint32_t group, struct weir_pass *pass)
+{
+    struct schedule_entry *entry;
+    int64_t now_ns = clock_now_ns();
+
+    if (self->called_off || (self->mode != INSTANCE_IDLE && leaving(self)))
+        return WEIR_EINTR;
+    entry = schedule_find(&self->schedule, group);
+    if (!entry || !schedule_is_due(&self->schedule, entry, due_until(self, now_ns)))
+        return WEIR_EAGAIN;
+    if (self->overdue_told)
+        tell_return(self, false);
+    (void)group_close(self, status);
+    now_ns = clock_now_ns();
+    *pass = group_open(self, entry, now_ns);
+    call_limit(self, entry->group, now_ns, pass->deadline_ns);
+    return WEIR_OK;
 }
 
 /* ---- One sink's turn -------------------------------------------------------------------------------------------- */
@@ -317,7 +379,7 @@ static bool run_once(struct weir_self *self, bool *flush_wanted)
         }
     }
     if (!self->abandoned && self->mode == INSTANCE_RUN && !leaving(self) &&
-        (entry = schedule_due(&self->schedule, clock_now_ns())) != NULL) {
+        (entry = schedule_due(&self->schedule, due_until(self, clock_now_ns()))) != NULL) {
         (void)run_group(self, entry);
         any = true;
     }
@@ -390,7 +452,7 @@ static int once(struct weir_self *self)
     struct schedule_entry *entry;
     int failed = 0;
 
-    while (!self->abandoned && (entry = schedule_new(&self->schedule)) != NULL)
+    while (!self->abandoned && (entry = schedule_due(&self->schedule, due_until(self, 0))) != NULL)
         failed += run_group(self, entry) != WEIR_PASS_OK;
     return failed;
 }
@@ -651,7 +713,7 @@ void instance_abandon(struct weir_self *self)
 void instance_interrupt(struct weir_self *self)
 {
     pthread_mutex_lock(&self->call_lock);
-    call_interrupt(self);
+    call_off(self);
     pthread_mutex_unlock(&self->call_lock);
 }
 
@@ -697,7 +759,7 @@ void instance_supervise(struct weir_self *self, int64_t now_ns, int64_t *next_ns
 void instance_interrupt_collect(struct weir_self *self)
 {
     pthread_mutex_lock(&self->call_lock);
-    if (self->callback && strcmp(self->callback, "collect") == 0)
-        call_interrupt(self);
+    if (self->call_group)
+        call_off(self);
     pthread_mutex_unlock(&self->call_lock);
 }

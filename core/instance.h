@@ -70,9 +70,10 @@ struct weir_self { /* one object */
     /* The callback that runs. */
     pthread_mutex_t call_lock;    /* over what follows, held while `interrupt` is called and while the host works for the callback */
     const char *callback;         /* its name; NULL between callbacks */
-    const struct series_group *call_group;
+    struct series_group *call_group; /* of the open pass; NULL outside collect */
     int64_t call_since_ns, call_deadline_ns;
     bool interrupted, overdue_told;
+    bool called_off;              /* interrupted, and not for its deadline: it is to return */
     bool frozen, abandoned;
     pthread_cond_t thawed;
     int event_fd;                 /* readable while interrupted */
@@ -119,6 +120,10 @@ void instance_interrupt_collect(struct weir_self *self);
  * is not the thread of its callbacks. */
 int instance_enter(struct weir_self *self);
 void instance_leave(struct weir_self *self);
+
+/* As weir_host.due and next_pass, between enter and leave, in a collect. */
+int instance_due(struct weir_self *self, uint32_t *groups, size_t room);
+int instance_next_pass(struct weir_self *self, int status, uint32_t group, struct weir_pass *pass);
 
 /* What the status means, or the recorded reason. */
 const char *instance_reason(const struct weir_self *self, int status);

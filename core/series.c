@@ -396,11 +396,11 @@ struct series_group *series_group_get(struct series_registry *registry, uint32_t
 }
 
 int series_group_new(struct series_registry *registry, _Atomic(struct series_group *) *list, uint32_t source,
-                     const char *source_name, const char *name, uint32_t bit, struct series_group **out, char *why,
-                     size_t why_size)
+                     const char *source_name, const char *name, const char *kind, uint32_t bit, struct series_group **out,
+                     char *why, size_t why_size)
 {
+    const size_t name_size = strlen(name) + 1, kind_size = strlen(kind) + 1;
     struct series_group *group, *last = NULL;
-    size_t bytes;
 
     for (group = atomic_load_explicit(list, memory_order_acquire); group;
          group = atomic_load_explicit(&group->sibling, memory_order_acquire)) {
@@ -414,13 +414,13 @@ int series_group_new(struct series_registry *registry, _Atomic(struct series_gro
         say(why, why_size, "group \"%s\" exists already", name);
         return WEIR_EINVAL;
     }
-    bytes = strlen(name) + 1;
-    group = calloc(1, sizeof(*group) + bytes);
+    group = calloc(1, sizeof(*group) + name_size + kind_size);
     if (!group) {
         say(why, why_size, "no memory for group \"%s\"", name);
         return WEIR_ENOMEM;
     }
-    group->name = memcpy(group + 1, name, bytes);
+    group->name = memcpy(group + 1, name, name_size);
+    group->kind = memcpy((char *)(group + 1) + name_size, kind, kind_size);
     group->source = source;
     group->source_name = source_name;
     group->last_extent = &group->extents;

@@ -72,6 +72,7 @@ struct series_group {
     uint32_t id;
     uint32_t source;        /* id of the instance */
     const char *name, *source_name;
+    const char *kind;       /* groups of one kind are told of together; that with which it was first made */
     _Atomic(struct series_group *) sibling; /* the instance's next group */
     _Atomic uint32_t holders; /* bits of the objects that have it (seat.h); 0: ended */
 
@@ -120,8 +121,8 @@ int series_family(struct series_registry *registry, const struct weir_family *fa
 /* Finds or makes the group of this name for the object with this bit; `list` is the head of the instance's groups, appended to.
  * WEIR_EINVAL if the object has it already. */
 int series_group_new(struct series_registry *registry, _Atomic(struct series_group *) *list, uint32_t source,
-                     const char *source_name, const char *name, uint32_t bit, struct series_group **out, char *why,
-                     size_t why_size);
+                     const char *source_name, const char *name, const char *kind, uint32_t bit, struct series_group **out,
+                     char *why, size_t why_size);
 struct series_group *series_group_get(struct series_registry *registry, uint32_t id); /* any thread; NULL if none */
 
 /* What series_make is given besides labels and families. */

@@ -118,10 +118,16 @@ struct weir_label {
 /* What is read together, at one time: one query in one database, one INFO.  Copied by the host. */
 struct weir_group {
     uint32_t size;
-    const char *name;    /* unique in the instance; label `group` of the host's own metrics */
+    const char *name;    /* unique in the instance */
     int64_t interval_ns; /* 0: the instance's */
     int64_t timeout_ns;  /* 0: the instance's */
     void *context;       /* comes back in struct weir_pass */
+    const char *kind;    /* NULL: the name.  The host's own metrics tell of all groups of one kind together, in label `group`; a
+                            name keeps the kind that it had first */
+    int64_t offset_ns;   /* moves the turns after the first on the grid of the interval: spreads what need not be read together */
+    uint32_t priority;   /* of the groups that are due the smallest comes first, then the one due longest, then the one added first;
+                            one with a larger number waits as long as others are due */
+    uint32_t reserved;
 };
 
 #define WEIR_NO_SERIES 0u /* a handle that publish skips */
@@ -236,8 +242,7 @@ struct weir_host {
     int (*secret)(struct weir_self *self, const struct weir_secret *secret, char *buffer, size_t size);
 
     /* Definitions, from a source's create, start or collect.  All return a status; ids and handles come by pointer. */
-    /* Adds a group; its first pass is due at once, later ones each interval.  Groups due together run in the order in
-     * which they were added. */
+    /* Adds a group; its first pass is due at once, later ones each interval. */
     int (*group)(struct weir_self *self, const struct weir_group *group, uint32_t *id);
     /* Ends a group: its live series become stale and all its series are released. */
     int (*group_end)(struct weir_self *self, uint32_t id);
@@ -253,10 +258,20 @@ struct weir_host {
     /* Releases the series of a group that the last `passes` passes did not publish; returns how many. */
     int (*sweep)(struct weir_self *self, uint32_t group, unsigned passes);
 
-    /* Publishes values into the pass of the present collect call; copies, never blocks, never formats or hashes.
+    /* Publishes values into the open pass of the present collect call; copies, never blocks, never formats or hashes.
      * Values with WEIR_NO_SERIES are skipped.  Refused and counted: a released handle (WEIR_ESTALE), a series of another
      * group, a series published twice in one pass (WEIR_EINVAL); the others are published all the same. */
     int (*publish)(struct weir_self *self, const struct weir_value *values, size_t count);
+
+    /* Inside collect alone, so that one trip to a server may serve several groups: */
+    /* Stores the ids of the instance's other groups that are due now, in the order in which they would have their turns, `room` of
+     * them at most; returns how many. */
+    int (*due)(struct weir_self *self, uint32_t *groups, size_t room);
+    /* Ends the present pass as if collect had returned `status`, and begins that of `group`, described in *pass (the caller sets
+     * pass->size): its deadline counts from now, an interruption at the former deadline is over, and what collect returns is the
+     * status of the last pass begun.  Otherwise nothing has changed, and the present pass is still open: WEIR_EAGAIN if the group
+     * is not due; WEIR_EINTR if collect is to return soon, because something else waits for the instance. */
+    int (*next_pass)(struct weir_self *self, int status, uint32_t group, struct weir_pass *pass);
 
     /* For sinks.  [any thread that holds off the sink's own consume] */
     int (*series_info)(struct weir_self *self, uint32_t handle, struct weir_series_info *info);
@@ -331,7 +346,7 @@ struct weir_plugin { /* static const in the plugin; append only */
      * gone; after a failure the instance goes on as it was. */
     int (*reconfigure)(void *state, const void *config);
     /* Source: reads one group and publishes it.  WEIR_OK commits; WEIR_KEEP leaves the old values; failure commits an
-     * empty pass, so that everything of the group is stale.  May block until the deadline. */
+     * empty pass, so that everything of the group is stale.  May block until the deadline, and go on with host->next_pass. */
     int (*collect)(void *state, const struct weir_pass *pass);
     /* Sink: takes samples in the order they were published.  Failure is logged; the samples count as delivered. */
     int (*consume)(void *state, const struct weir_batch *batch);

@@ -145,7 +145,7 @@ static void run(size_t nseries, double *out)
     memset(handles, 1, count * sizeof(*handles)); /* the bench's own: not to be counted */
     memset(buffer, 1, room);
     must(pass_init(&pass, registry, 1024, UINT64_C(1) << 26));
-    must(series_group_new(registry, &groups, 1, "pg_stats/bench", "user_tables", 1, &group, why, sizeof(why)));
+    must(series_group_new(registry, &groups, 1, "pg_stats/bench", "user_tables", "user_tables", 1, &group, why, sizeof(why)));
     for (size_t f = 0; f < FAMILIES; f++) {
         const struct weir_family family = {.size = sizeof(family), .kind = WEIR_COUNTER, .name = name, .help = "A figure of a table"};
 

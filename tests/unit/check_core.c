@@ -33,8 +33,8 @@ START_TEST(first_turn_at_once_then_on_the_grid)
     entry = schedule_due(&schedule, now);
     ck_assert_ptr_nonnull(entry);
     ck_assert_int_eq(entry->timeout_ns, 5 * S);
-    schedule_began(entry, now);
-    schedule_ended(entry, now + S);
+    schedule_began(&schedule, entry, now);
+    schedule_ended(&schedule, entry, now + S);
     ck_assert_int_eq(schedule_next_ns(&schedule), now + 11 * S);
     ck_assert_ptr_null(schedule_due(&schedule, now + 11 * S - 1));
     ck_assert_uint_eq(atomic_load(&group.missed), 0);
@@ -50,33 +50,43 @@ START_TEST(missed_turns_are_counted_and_not_made_up)
 
     add(&schedule, &group, 10 * S, 15 * S, 100 * S, 0);
     entry = schedule_due(&schedule, 100 * S);
-    schedule_began(entry, 100 * S);
-    schedule_ended(entry, 100 * S);
+    schedule_began(&schedule, entry, 100 * S);
+    schedule_ended(&schedule, entry, 100 * S);
     entry = schedule_due(&schedule, 112 * S);
-    schedule_began(entry, 112 * S);
+    schedule_began(&schedule, entry, 112 * S);
     ck_assert_uint_eq(atomic_load(&group.late_ns_last), 2 * S);
-    schedule_ended(entry, 145 * S); /* 120, 130, 140 went by */
+    schedule_ended(&schedule, entry, 145 * S); /* 120, 130, 140 went by */
     ck_assert_uint_eq(atomic_load(&group.missed), 3);
     ck_assert_int_eq(schedule_next_ns(&schedule), 150 * S);
     schedule_free(&schedule);
 }
 END_TEST
 
+/* Groups with ids from 1. */
+static void number(struct series_group *groups, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        groups[i].id = i + 1;
+}
+
 START_TEST(groups_due_together_run_in_order_and_none_starves)
 {
     struct series_group groups[3] = {0};
     struct schedule schedule = {0};
 
+    number(groups, 3);
     for (unsigned i = 0; i < 3; i++)
         add(&schedule, &groups[i], S, S, 100 * S, 0);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 9; i++) {
         struct schedule_entry *entry = schedule_due(&schedule, 100 * S + i * 2 * S);
 
-        ck_assert_ptr_eq(entry->group, &groups[i]);
-        schedule_ended(entry, 100 * S + (i + 1) * 2 * S); /* each takes twice its interval */
+        ck_assert_ptr_eq(entry->group, &groups[i % 3]);
+        schedule_began(&schedule, entry, 100 * S + i * 2 * S);
+        schedule_ended(&schedule, entry, 100 * S + (i + 1) * 2 * S); /* each takes twice its interval */
     }
     schedule_remove(&schedule, &groups[0]);
     ck_assert_uint_eq(schedule.count, 2);
+    ck_assert_ptr_eq(schedule_due(&schedule, 200 * S)->group, &groups[1]);
     schedule_free(&schedule);
 }
 END_TEST
@@ -85,19 +95,116 @@ START_TEST(another_interval_lies_on_its_own_grid)
 {
     struct series_group groups[2] = {0};
     struct schedule schedule = {0};
+    struct schedule_entry *entry;
 
+    number(groups, 2);
     add(&schedule, &groups[0], 0, 60 * S, 100 * S, 0);
     add(&schedule, &groups[1], 60 * S, 60 * S, 100 * S, 0);
-    ck_assert_ptr_eq(schedule_new(&schedule), &schedule.entries[0]);
     for (unsigned i = 0; i < 2; i++) {
-        schedule_began(&schedule.entries[i], 100 * S);
-        schedule_ended(&schedule.entries[i], 100 * S);
+        entry = schedule_due(&schedule, SCHEDULE_NEVER); /* the first turns */
+        ck_assert_ptr_eq(entry->group, &groups[i]);
+        schedule_began(&schedule, entry, 100 * S);
+        schedule_ended(&schedule, entry, 100 * S);
     }
-    ck_assert_ptr_null(schedule_new(&schedule));
+    ck_assert_ptr_null(schedule_due(&schedule, SCHEDULE_NEVER));
     schedule_retime(&schedule, 15 * S, 2 * S, 110 * S, 7 * 15 * S + 4 * S);
-    ck_assert_int_eq(schedule.entries[0].due_ns, 121 * S); /* four seconds past the grid now, eleven to the next turn */
-    ck_assert_int_eq(schedule.entries[0].timeout_ns, 2 * S);
-    ck_assert_int_eq(schedule.entries[1].due_ns, 160 * S); /* it has an interval of its own */
+    entry = schedule_find(&schedule, 1);
+    ck_assert_int_eq(entry->due_ns, 121 * S); /* four seconds past the grid now, eleven to the next turn */
+    ck_assert_int_eq(entry->timeout_ns, 2 * S);
+    ck_assert_int_eq(schedule_find(&schedule, 2)->due_ns, 160 * S); /* it has an interval of its own */
+    ck_assert_int_eq(schedule_next_ns(&schedule), 121 * S);
+    ck_assert_ptr_null(schedule_find(&schedule, 3));
+    schedule_free(&schedule);
+}
+END_TEST
+
+START_TEST(offsets_move_turns_on_the_grid)
+{
+    static const int64_t offsets[] = {0, 2 * S, 14 * S, 15 * S, 152 * S, -1 * S, INT64_MAX, INT64_MIN};
+    struct series_group group = {.id = 1};
+
+    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+        struct schedule schedule = {0};
+        const struct weir_group description = {.size = sizeof(description), .name = "g", .offset_ns = offsets[i]};
+        const int64_t now = 1000 * S, wall = 7 * 15 * S + 4 * S, phase = (offsets[i] % (15 * S) + 15 * S) % (15 * S);
+        struct schedule_entry *entry;
+
+        ck_assert_int_eq(schedule_add(&schedule, &group, &description, 15 * S, 5 * S, now, wall), WEIR_OK);
+        entry = schedule_due(&schedule, now); /* the first at once */
+        ck_assert_ptr_nonnull(entry);
+        schedule_began(&schedule, entry, now);
+        schedule_ended(&schedule, entry, now);
+        ck_assert_int_eq((wall + entry->due_ns - now) % (15 * S), phase);
+        ck_assert(entry->due_ns > now && entry->due_ns <= now + 15 * S);
+        schedule_retime(&schedule, 10 * S, 5 * S, now, wall);
+        ck_assert_int_eq((wall + entry->due_ns - now) % (10 * S), (offsets[i] % (10 * S) + 10 * S) % (10 * S));
+        ck_assert(entry->due_ns > now && entry->due_ns <= now + 10 * S);
+        schedule_free(&schedule);
+    }
+}
+END_TEST
+
+/* The order that schedule.h promises, by looking at all of them. */
+static struct schedule_entry *first_of(const struct schedule *schedule, int64_t now)
+{
+    struct schedule_entry *first = NULL;
+
+    for (size_t i = 0; i < schedule->count; i++) {
+        struct schedule_entry *entry = schedule->entries[i];
+
+        if (!entry->heap || entry->due_ns > now)
+            continue;
+        if (!first || entry->priority < first->priority ||
+            (entry->priority == first->priority &&
+             (entry->due_ns < first->due_ns || (entry->due_ns == first->due_ns && entry->serial < first->serial))))
+            first = entry;
+    }
+    return first;
+}
+START_TEST(a_thousand_groups_come_and_go_in_order)
+{
+    static struct series_group groups[1000];
+    struct schedule schedule = {0};
+    int64_t now = 100 * S;
+    uint32_t ids[1000];
+
+    number(groups, 1000);
+    srand(3);
+    for (unsigned round = 0; round < 20000; round++) {
+        struct series_group *group = &groups[rand() % 1000];
+        struct schedule_entry *entry = schedule_find(&schedule, group->id), *turn;
+
+        if (entry && rand() % 4 == 0) {
+            schedule_remove(&schedule, group);
+            ck_assert_ptr_null(schedule_find(&schedule, group->id));
+        } else if (!entry) {
+            const struct weir_group description = {.size = sizeof(description), .name = "g", .priority = (uint32_t)rand() % 3,
+                                                   .interval_ns = (1 + rand() % 3) * S, .offset_ns = rand()};
+
+            schedule_add(&schedule, group, &description, S, S, now, now);
+        }
+        if (rand() % 100 == 0) {
+            size_t room = (size_t)rand() % 1000, listed = schedule_list(&schedule, now, ids, room);
+
+            for (size_t i = 0; i < listed; i++) {
+                turn = schedule_due(&schedule, now);
+                ck_assert_ptr_eq(turn, first_of(&schedule, now));
+                ck_assert_uint_eq(turn->group->id, ids[i]);
+                schedule_began(&schedule, turn, now);
+                schedule_ended(&schedule, turn, now);
+            }
+            ck_assert(listed == room || !first_of(&schedule, now));
+        }
+        turn = schedule_due(&schedule, now);
+        ck_assert_ptr_eq(turn, first_of(&schedule, now));
+        if (turn) {
+            schedule_began(&schedule, turn, now);
+            ck_assert(!schedule_is_due(&schedule, turn, now));
+            schedule_ended(&schedule, turn, now + rand() % S);
+        }
+        now += rand() % 10000000;
+    }
+    ck_assert_uint_gt(schedule.count, 500);
     schedule_free(&schedule);
 }
 END_TEST
@@ -283,6 +390,8 @@ int main(void)
     tcase_add_test(all, missed_turns_are_counted_and_not_made_up);
     tcase_add_test(all, groups_due_together_run_in_order_and_none_starves);
     tcase_add_test(all, another_interval_lies_on_its_own_grid);
+    tcase_add_test(all, offsets_move_turns_on_the_grid);
+    tcase_add_test(all, a_thousand_groups_come_and_go_in_order);
     tcase_add_test(all, closing_a_service_waits_for_those_inside);
     tcase_add_test(all, a_successor_is_waited_for);
     tcase_add_test(all, nobody_is_inside_a_closed_service);

@@ -64,7 +64,7 @@ static struct series_group *group_make(unsigned source, const char *name)
 {
     struct series_group *group;
 
-    ck_assert_int_eq(series_group_new(registry, &groups[source], sources[source].id, sources[source].name, name, 1, &group, why,
+    ck_assert_int_eq(series_group_new(registry, &groups[source], sources[source].id, sources[source].name, name, name, 1, &group, why,
                                       sizeof(why)), WEIR_OK);
     return group;
 }

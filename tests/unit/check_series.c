@@ -41,7 +41,7 @@ static struct series_group *group_make(const char *name)
 {
     struct series_group *group;
 
-    ck_assert_int_eq(series_group_new(registry, &groups, 1, "test", name, 1, &group, why, sizeof(why)), WEIR_OK);
+    ck_assert_int_eq(series_group_new(registry, &groups, 1, "test", name, name, 1, &group, why, sizeof(why)), WEIR_OK);
     return group;
 }
 static uint32_t family_make(const char *name, uint32_t kind)
@@ -358,9 +358,9 @@ START_TEST(a_draft_leaves_no_trace_or_takes_all)
     for (unsigned adopted = 0; adopted < 2; adopted++) {
         uint32_t fresh;
 
-        ck_assert_int_eq(series_group_new(registry, &groups, 1, "test", "g", 2, &again, why, sizeof(why)), WEIR_OK);
+        ck_assert_int_eq(series_group_new(registry, &groups, 1, "test", "g", "g", 2, &again, why, sizeof(why)), WEIR_OK);
         ck_assert_ptr_eq(again, group);
-        ck_assert_int_eq(series_group_new(registry, &groups, 1, "test", "g", 2, &again, why, sizeof(why)), WEIR_EINVAL);
+        ck_assert_int_eq(series_group_new(registry, &groups, 1, "test", "g", "g", 2, &again, why, sizeof(why)), WEIR_EINVAL);
         ck_assert_uint_eq(draft_of(group, family, "kept"), kept);
         fresh = draft_of(group, family, "fresh");
         ck_assert_int_eq(series_draft_end(registry, group, adopted), 1);
