@@ -39,7 +39,7 @@ if WITH_HTTP
 if WITH_PG_STATS
 if WITH_PROMETHEUS
 check_PROGRAMS += tests/unit/check_plugins
-tests_unit_check_plugins_SOURCES = tests/unit/check_plugins.c plugins/http/auth.c plugins/pg_stats/queries.c \
+tests_unit_check_plugins_SOURCES = tests/unit/check_plugins.c plugins/http/auth.c $(PG_STATS_QUERIES) \
 	plugins/pg_stats/rows.c plugins/prometheus/negotiate.c plugins/prometheus/number.c
 tests_unit_check_plugins_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/pg_stats -I$(srcdir)/plugins/prometheus
 tests_unit_check_plugins_LDADD = $(CHECK_LIBS) $(CRYPT_LIBS) -lm

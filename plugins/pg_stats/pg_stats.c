@@ -15,7 +15,6 @@
 
 #define BATCH 512u
 #define KEPT_PASSES 3u   /* a row that so many passes did not bring is forgotten */
-#define SQL_MAX 16384u
 #define LABEL_MAX 4096u  /* bytes of one label's value; series.c has the same limit */
 
 struct pg_stats_config {
@@ -44,9 +43,8 @@ struct source {
     uint32_t group;
     /* For the server's version: */
     int version;               /* 0: not made yet */
-    char *sql;
-    const struct query_column *labels[QUERY_LABELS_MAX], *columns[QUERY_COLUMNS_MAX];
-    size_t nlabels, ncolumns;
+    struct query_plan plan;
+    char sql[QUERY_SQL_MAX + 64];
     uint32_t families[QUERY_COLUMNS_MAX];
     struct rows rows;
     bool full_told;
@@ -84,8 +82,8 @@ static void forget(void *context, const uint32_t *handles, size_t width)
 static int source_prepare(struct source *source, int version)
 {
     const struct query *query = source->query;
+    const struct query_facts facts = {.version = version};
     struct weir_self *self = source->stats->self;
-    size_t n;
 
     if (source->version == version)
         return WEIR_OK;
@@ -93,36 +91,22 @@ static int source_prepare(struct source *source, int version)
     rows_forget(&source->rows, UINT64_MAX, forget, source);
     rows_free(&source->rows);
     source->version = 0;
-    source->nlabels = source->ncolumns = 0;
-    source->sql = source->sql ? source->sql : malloc(SQL_MAX);
-    if (!source->sql)
-        return WEIR_ENOMEM;
-    n = (size_t)snprintf(source->sql, SQL_MAX, "COPY (SELECT ");
-    for (const struct query_column *column = query->columns; column->name; column++) {
-        if (version < column->min_version)
-            continue;
-        n += (size_t)snprintf(source->sql + n, SQL_MAX - n, "%s%s", source->nlabels + source->ncolumns ? ", " : "",
-                              column->expression);
-        if (column->type == COLUMN_LABEL) {
-            source->labels[source->nlabels++] = column;
-        } else {
-            char name[256];
-            const struct weir_family family = {.size = sizeof(family), .kind = column->kind, .name = name,
-                                               .unit = column->unit, .help = column->help};
-            int status = WEIR_OK;
-
-            snprintf(name, sizeof(name), "%s%s", query->prefix, column->name);
-            if (!query->named)
-                status = host->family(self, &family, &source->families[source->ncolumns]);
-            if (status < 0)
-                return status;
-            source->columns[source->ncolumns++] = column;
-        }
-    }
-    n += (size_t)snprintf(source->sql + n, SQL_MAX - n, " %s) TO STDOUT (FORMAT binary)", query->from);
-    if (n >= SQL_MAX)
+    if (!query_make(query, &facts, &source->plan))
         return host->fail(self, WEIR_EFAIL, "statement of group \"%s\" is too long", query->group);
-    rows_init(&source->rows, source->ncolumns, (size_t)source->stats->config->rows_max);
+    snprintf(source->sql, sizeof(source->sql), "COPY (%s) TO STDOUT (FORMAT binary)", source->plan.sql);
+    for (size_t i = 0; i < source->plan.ncolumns && !query->named; i++) {
+        const struct query_column *column = source->plan.columns[i];
+        char name[256];
+        const struct weir_family family = {.size = sizeof(family), .kind = column->kind, .name = name,
+                                           .unit = column->unit, .help = column->help};
+        int status;
+
+        snprintf(name, sizeof(name), "%s%s", column->flags & COLUMN_FULL_NAME ? "" : query->prefix, column->name);
+        status = host->family(self, &family, &source->families[i]);
+        if (status < 0)
+            return status;
+    }
+    rows_init(&source->rows, source->plan.ncolumns, (size_t)source->stats->config->rows_max);
     source->version = version;
     return WEIR_OK;
 }
@@ -169,17 +153,17 @@ static int row_make(struct reading *reading, const char *key, uint32_t *handles)
     struct weir_self *self = source->stats->self;
     struct weir_label labels[QUERY_LABELS_MAX + 1];
     uint32_t named_family;
-    size_t count = 0, used = 0, room = (source->nlabels + 1) * (LABEL_MAX + 1);
+    size_t count = 0, used = 0, room = (source->plan.nlabels + 1) * (LABEL_MAX + 1);
     char *text = malloc(room);
     int status;
 
     if (!text)
         return WEIR_ENOMEM;
-    for (size_t i = 0; i < source->nlabels; i++) {
+    for (size_t i = 0; i < source->plan.nlabels; i++) {
         uint32_t length = get32(key);
 
         key += 4;
-        labels[count].name = source->labels[i]->name;
+        labels[count].name = source->plan.labels[i]->name;
         labels[count++].value = text + used;
         if (length != UINT32_MAX) {
             size_t taken = length < LABEL_MAX ? length : LABEL_MAX;
@@ -192,7 +176,7 @@ static int row_make(struct reading *reading, const char *key, uint32_t *handles)
     }
     if (source->query->named) {
         char name[256];
-        const struct weir_family family = {.size = sizeof(family), .kind = source->columns[0]->kind, .name = name,
+        const struct weir_family family = {.size = sizeof(family), .kind = source->plan.columns[0]->kind, .name = name,
                                            .help = labels[1].value};
 
         snprintf(name, sizeof(name), "%s%s", source->query->prefix, labels[0].value);
@@ -202,7 +186,7 @@ static int row_make(struct reading *reading, const char *key, uint32_t *handles)
     } else {
         if (source->query->server_label)
             labels[count++] = (struct weir_label){"server", reading->lease->server};
-        status = host->series(self, source->group, labels, count, source->families, source->ncolumns, handles);
+        status = host->series(self, source->group, labels, count, source->families, source->plan.ncolumns, handles);
     }
     free(text);
     /* Those over the limit are WEIR_NO_SERIES, counted and named by the host. */
@@ -230,11 +214,11 @@ static int row_read(struct reading *reading, const char *at, size_t left, size_t
         reading->ended = true;
         return WEIR_OK;
     }
-    if (get16(at) != source->nlabels + source->ncolumns)
+    if (get16(at) != source->plan.nlabels + source->plan.ncolumns)
         return broken_row(reading);
     at += 2;
     key = at;
-    for (size_t i = 0; i < source->nlabels; i++) {
+    for (size_t i = 0; i < source->plan.nlabels; i++) {
         uint32_t length;
 
         if (end - at < 4)
@@ -252,7 +236,7 @@ static int row_read(struct reading *reading, const char *at, size_t left, size_t
     if (!handles) {
         handles = rows_add(&source->rows, key, key_length, reading->pass->number);
         if (handles) {
-            memset(handles, 0, source->ncolumns * sizeof(*handles));
+            memset(handles, 0, source->plan.ncolumns * sizeof(*handles));
             status = row_make(reading, key, handles);
             if (status < 0) {
                 source->version = 0; /* begin anew: a row without its series must not stay */
@@ -262,7 +246,7 @@ static int row_read(struct reading *reading, const char *at, size_t left, size_t
             reading->refused++;
         }
     }
-    for (size_t i = 0; i < source->ncolumns; i++) {
+    for (size_t i = 0; i < source->plan.ncolumns; i++) {
         struct weir_value *value = &reading->values[reading->count];
         uint32_t length;
         uint64_t bits = 0;
@@ -281,7 +265,7 @@ static int row_read(struct reading *reading, const char *at, size_t left, size_t
             continue;
         value->series = handles[i];
         value->flags = WEIR_F64;
-        if (source->columns[i]->type == COLUMN_FLOAT8) {
+        if (source->plan.columns[i]->type == COLUMN_FLOAT8) {
             memcpy(&value->value.f64, &bits, sizeof(bits));
         } else if ((int64_t)bits < 0) {
             value->value.f64 = (double)(int64_t)bits;
@@ -444,12 +428,12 @@ static int collect(void *state, const struct weir_pass *pass)
 
 /* ---- Life ------------------------------------------------------------------------------------------------------------------ */
 
-static bool wanted(const struct pg_stats_config *config, const char *group)
+static bool wanted(const struct pg_stats_config *config, const struct query *query)
 {
-    bool is = config->groups.count == 0;
+    bool is = config->groups.count == 0 && !query->off;
 
     for (size_t i = 0; i < config->groups.count; i++)
-        is |= strcmp(config->groups.items[i], group) == 0;
+        is |= strcmp(config->groups.items[i], query->group) == 0;
     return is;
 }
 
@@ -458,13 +442,12 @@ static int check(struct weir_self *self, const void *given)
     const struct pg_stats_config *config = given;
 
     for (size_t i = 0; i < config->groups.count; i++) {
-        size_t q = 0;
+        bool known = strcmp(config->groups.items[i], "up") == 0; /* always collected */
 
-        if (strcmp(config->groups.items[i], "up") == 0)
-            continue; /* always collected */
-        while (q < nqueries && strcmp(queries[q].group, config->groups.items[i]) != 0)
-            q++;
-        if (q == nqueries)
+        for (const struct query *const *table = query_tables; *table && !known; table++)
+            for (const struct query *query = *table; query->group && !known; query++)
+                known = strcmp(query->group, config->groups.items[i]) == 0;
+        if (!known)
             return host->fail(self, WEIR_ECONFIG, "groups: \"%s\" is not known; see `weir describe pg_stats`", config->groups.items[i]);
     }
     return WEIR_OK;
@@ -485,6 +468,7 @@ static int create(struct weir_self *self, const void *config, void **state)
     const struct weir_family up = {.size = sizeof(up), .kind = WEIR_GAUGE, .name = "pg_up",
                                    .help = "Whether the last attempt to reach the server was good"};
     struct pg_stats *stats = calloc(1, sizeof(*stats));
+    size_t count = 1;
     uint32_t up_id;
     int status;
 
@@ -493,15 +477,19 @@ static int create(struct weir_self *self, const void *config, void **state)
     *state = stats;
     stats->self = self;
     stats->config = config;
-    stats->sources = calloc(nqueries + 1, sizeof(*stats->sources));
+    for (const struct query *const *table = query_tables; *table; table++)
+        for (const struct query *query = *table; query->group; query++)
+            count++;
+    stats->sources = calloc(count, sizeof(*stats->sources));
     if (!stats->sources)
         return WEIR_ENOMEM;
     if ((status = group_add(stats, NULL)) < 0 || (status = host->family(self, &up, &up_id)) < 0 ||
         (status = host->series(self, stats->sources[0].group, NULL, 0, &up_id, 1, &stats->up_series)) < 0)
         return status;
-    for (size_t i = 0; i < nqueries; i++)
-        if (wanted(stats->config, queries[i].group) && (status = group_add(stats, &queries[i])) < 0)
-            return status;
+    for (const struct query *const *table = query_tables; *table; table++)
+        for (const struct query *query = *table; query->group; query++)
+            if (wanted(stats->config, query) && (status = group_add(stats, query)) < 0)
+                return status;
     return WEIR_OK;
 }
 
@@ -509,10 +497,8 @@ static void destroy(void *state)
 {
     struct pg_stats *stats = state;
 
-    for (size_t i = 0; i < stats->nsources; i++) {
+    for (size_t i = 0; i < stats->nsources; i++)
         rows_free(&stats->sources[i].rows);
-        free(stats->sources[i].sql);
-    }
     free(stats->sources);
     free(stats);
 }

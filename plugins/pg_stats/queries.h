@@ -1,8 +1,15 @@
 /* queries.h - what is asked of PostgreSQL, as data: one row per query, one row per column.
  *
  * A query's SELECT list is made of its columns' expressions, those that the server's version has: label columns first, then
- * values.  Names, labels and units are those of postgres_exporter 0.20.1.  Sessions come with an empty search_path, so that
- * unqualified operators are pg_catalog's; functions and relations are qualified all the same.
+ * values.  Names, labels and units are those of postgres_exporter 0.20.1 where it has the figure; the table is also what the
+ * plugin's README is made from.  Two rows may share a group's name when no server has both: a query that differs between versions.
+ *
+ * What every text holds to:
+ *  - Sessions come with an empty search_path, so that unqualified operators are pg_catalog's; functions, types and relations
+ *    are qualified all the same.  Objects of an extension are written @extschema@.name.
+ *  - Nothing may wait for a lock on a relation that others work with: what takes one is asked only for relations on which
+ *    nobody holds, or waits for, an ACCESS EXCLUSIVE lock; for the others the value is NULL and the column COLUMN_KEPT.
+ *  - Everything works for a role with pg_monitor and nothing else.
  */
 #ifndef PG_STATS_QUERIES_H
 #define PG_STATS_QUERIES_H
@@ -11,31 +18,74 @@
 
 #include <stdbool.h>
 
-#define QUERY_COLUMNS_MAX 32u
-#define QUERY_LABELS_MAX 8u
+#define QUERY_COLUMNS_MAX 40u
+#define QUERY_LABELS_MAX 10u
+#define QUERY_SQL_MAX 16384u
 
 enum column_type {
     COLUMN_LABEL, /* text */
     COLUMN_INT8,
     COLUMN_FLOAT8
 };
+enum column_flag {
+    COLUMN_OPTIONAL = 1,  /* NULL: this row has no such value.  Without it NULL is 0, as postgres_exporter has it */
+    COLUMN_KEPT = 2,      /* NULL: it could not be read now; the last one that could stays */
+    COLUMN_FULL_NAME = 4, /* the name is the family's, not behind the prefix: another spelling, or another family */
+    COLUMN_FOLDED = 8,    /* a label that says which object; "other" in the row of those beyond a limit (top.h) */
+    COLUMN_RANK = 16,     /* by this value (a counter: by its growth) objects are ranked when there is a limit */
+    COLUMN_MAX = 32       /* of the objects beyond a limit the largest is shown, not the sum */
+};
 struct query_column {
     const char *name;       /* of the label, or of the family behind the query's prefix */
     const char *expression; /* of that type, cast if need be */
     const char *help, *unit;
     enum column_type type;
-    uint32_t kind;          /* WEIR_GAUGE, WEIR_COUNTER, WEIR_UNKNOWN */
+    uint32_t kind;          /* WEIR_GAUGE, WEIR_COUNTER, WEIR_UNKNOWN, WEIR_INFO */
+    uint32_t flags;         /* enum column_flag */
     int min_version;        /* of the server, as libpq gives it; 0: any */
+    int end_version;        /* the first that has it no more; 0: none */
 };
+
+enum query_scope { QUERY_SERVER, QUERY_DATABASE }; /* asked once, or in each database */
+enum query_role { QUERY_ANYWHERE, QUERY_PRIMARY, QUERY_STANDBY };
+enum query_limit { LIMIT_NONE, LIMIT_TABLES, LIMIT_INDEXES, LIMIT_STATEMENTS, LIMIT_SESSIONS }; /* which option bounds its rows */
 struct query {
     const char *group;      /* its name in the configuration and in weir's own metrics */
+    const char *collector;  /* the collector of postgres_exporter that shows these families; NULL: none */
     const char *prefix;     /* of its families */
     const struct query_column *columns; /* ends at name == NULL */
     const char *from;       /* the rest of the statement, behind the SELECT list */
+    const char *extension;  /* only where it is installed; @extschema@ stands for its schema */
+    enum query_scope scope;
+    enum query_role role;
+    enum query_limit limit;
+    int min_version, end_version; /* as in a column */
+    uint32_t priority;      /* 1 to 9: the larger wait when the budget is short */
+    uint32_t interval_s;    /* not more often than this by default; 0: at the instance's interval */
+    bool off;               /* only when the configuration asks for it */
     bool named;             /* the first label is the rest of the family's name, the second its help; both are no labels */
     bool server_label;      /* label `server` is added */
+    const char *about;      /* one sentence for the README: what it is good for, what it costs, rights beyond pg_monitor */
 };
-extern const struct query queries[];
-extern const size_t nqueries;
+/* All of them: arrays that end at group == NULL; the list ends at NULL. */
+extern const struct query *const query_tables[];
+
+extern const struct query queries_cluster[], queries_activity[], queries_replication[], queries_relations[], queries_objects[];
+
+/* What decides the text of a statement. */
+struct query_facts {
+    int version;            /* of the server, as libpq gives it */
+    const char *extschema;  /* of the query's extension, quoted as an identifier */
+};
+/* A query for one server. */
+struct query_plan {
+    char sql[QUERY_SQL_MAX]; /* a SELECT */
+    const struct query_column *labels[QUERY_LABELS_MAX], *columns[QUERY_COLUMNS_MAX];
+    size_t nlabels, ncolumns;
+};
+/* True if the version has the query; its role and extension are the caller's to look at. */
+bool query_applies(const struct query *query, int version);
+/* False: too long, or too many columns. */
+bool query_make(const struct query *query, const struct query_facts *facts, struct query_plan *plan);
 
 #endif

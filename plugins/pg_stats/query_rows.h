@@ -1,0 +1,23 @@
+/* query_rows.h - how the rows of queries_*.c are written; for them alone. */
+#ifndef PG_STATS_QUERY_ROWS_H
+#define PG_STATS_QUERY_ROWS_H
+
+#include "queries.h"
+
+#define LABEL(n, e) {.name = (n), .expression = (e), .type = COLUMN_LABEL}
+#define FOLDED(n, e) {.name = (n), .expression = (e), .type = COLUMN_LABEL, .flags = COLUMN_FOLDED}
+/* Further members may follow the help: COUNTER("x", "d.x", "Xs", .min_version = 140000). */
+#define COUNTER(n, e, ...) {.name = (n), .expression = (e), .type = COLUMN_INT8, .kind = WEIR_COUNTER, .help = __VA_ARGS__}
+#define GAUGE(n, e, ...) {.name = (n), .expression = (e), .type = COLUMN_INT8, .kind = WEIR_GAUGE, .help = __VA_ARGS__}
+#define REAL_COUNTER(n, e, ...) {.name = (n), .expression = (e), .type = COLUMN_FLOAT8, .kind = WEIR_COUNTER, .help = __VA_ARGS__}
+#define REAL_GAUGE(n, e, ...) {.name = (n), .expression = (e), .type = COLUMN_FLOAT8, .kind = WEIR_GAUGE, .help = __VA_ARGS__}
+#define END {.name = NULL}
+/* Seconds since the epoch; 0 for never, as postgres_exporter has it.  extract would give a numeric, which costs several times as
+ * much. */
+#define EPOCH(e) "coalesce(pg_catalog.date_part('epoch', " e "), 0)"
+/* The sum of bigints from 0 to 2^62 as a bigint: a sum of bigints is a numeric, at several times the cost, one of integers is not. */
+#define SUM(e) "((pg_catalog.sum((" e " >> 31)::pg_catalog.int4) << 31) + pg_catalog.sum((" e " & 2147483647)::pg_catalog.int4))"
+/* Asked once, not for each row. */
+#define DATABASE "(SELECT pg_catalog.current_database())"
+
+#endif
