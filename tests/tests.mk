@@ -35,15 +35,19 @@ tests_unit_check_system_SOURCES = tests/unit/check_system.c plugins/system/file.
 tests_unit_check_system_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/system
 tests_unit_check_system_LDADD = $(CHECK_LIBS) -lpthread
 endif
-if WITH_HTTP
 if WITH_PG_STATS
+check_PROGRAMS += tests/unit/check_pg_stats
+tests_unit_check_pg_stats_SOURCES = tests/unit/check_pg_stats.c $(PG_STATS_PARTS) $(PG_STATS_QUERIES)
+tests_unit_check_pg_stats_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/pg_stats
+tests_unit_check_pg_stats_LDADD = $(CHECK_LIBS) -lm
+endif
+if WITH_HTTP
 if WITH_PROMETHEUS
 check_PROGRAMS += tests/unit/check_plugins
-tests_unit_check_plugins_SOURCES = tests/unit/check_plugins.c plugins/http/auth.c $(PG_STATS_QUERIES) \
-	plugins/pg_stats/rows.c plugins/prometheus/negotiate.c plugins/prometheus/number.c
-tests_unit_check_plugins_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/pg_stats -I$(srcdir)/plugins/prometheus
+tests_unit_check_plugins_SOURCES = tests/unit/check_plugins.c plugins/http/auth.c plugins/prometheus/negotiate.c \
+	plugins/prometheus/number.c
+tests_unit_check_plugins_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/prometheus
 tests_unit_check_plugins_LDADD = $(CHECK_LIBS) $(CRYPT_LIBS) -lm
-endif
 endif
 endif
 endif

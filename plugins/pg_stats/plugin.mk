@@ -3,7 +3,9 @@ plugin_LTLIBRARIES += pg_stats.la
 PG_STATS_QUERIES = plugins/pg_stats/queries.c plugins/pg_stats/queries.h plugins/pg_stats/query_rows.h \
 	plugins/pg_stats/queries_activity.c plugins/pg_stats/queries_cluster.c plugins/pg_stats/queries_objects.c \
 	plugins/pg_stats/queries_relations.c plugins/pg_stats/queries_replication.c
-pg_stats_la_SOURCES = plugins/pg_stats/pg_stats.c plugins/pg_stats/rows.c plugins/pg_stats/rows.h $(PG_STATS_QUERIES)
+# What needs neither server nor host.
+PG_STATS_PARTS = plugins/pg_stats/rows.c plugins/pg_stats/rows.h plugins/pg_stats/top.c plugins/pg_stats/top.h
+pg_stats_la_SOURCES = plugins/pg_stats/pg_stats.c $(PG_STATS_PARTS) $(PG_STATS_QUERIES)
 pg_stats_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) $(PQ_CFLAGS)
 pg_stats_la_CFLAGS = $(PLUGIN_CFLAGS)
 pg_stats_la_LDFLAGS = $(PLUGIN_LDFLAGS)

@@ -1,9 +1,7 @@
-/* check_plugins.c - the parts of our plugins that need no server: numbers, negotiation, rows, queries, base64. */
+/* check_plugins.c - the parts of our plugins that need no server: numbers, negotiation, base64. */
 #include "auth.h"
 #include "negotiate.h"
 #include "number.h"
-#include "queries.h"
-#include "rows.h"
 
 #include <check.h>
 #include <float.h>
@@ -110,86 +108,6 @@ START_TEST(formats_and_encodings)
 }
 END_TEST
 
-static void count_forgotten(void *context, const uint32_t *handles, size_t width)
-{
-    (void)handles;
-    (void)width;
-    ++*(unsigned *)context;
-}
-
-START_TEST(rows_are_found_added_and_forgotten)
-{
-    struct rows rows;
-    unsigned forgotten = 0;
-    char key[32];
-
-    rows_init(&rows, 3, 5000);
-    for (uint64_t pass = 1; pass <= 20; pass++) {
-        rows_begin(&rows);
-        for (unsigned i = 0; i < 2000; i++) {
-            unsigned number = (unsigned)((i * 7 + pass * 13) % 2000 + (pass > 10 ? 500 : 0)); /* another order each time */
-            size_t length = (size_t)snprintf(key, sizeof(key), "row %u", number);
-            uint32_t *handles = rows_find(&rows, key, length, pass);
-
-            if (!handles) {
-                handles = rows_add(&rows, key, length, pass);
-                ck_assert_ptr_nonnull(handles);
-                handles[0] = number;
-                handles[2] = number + 2;
-            }
-            ck_assert_uint_eq(handles[0], number);
-            ck_assert_uint_eq(handles[2], number + 2);
-        }
-        rows_forget(&rows, pass > 3 ? pass - 3 : 0, count_forgotten, &forgotten);
-    }
-    ck_assert_uint_eq(rows.count, 2000);
-    ck_assert_uint_eq(forgotten, 500);
-    for (unsigned i = 0; rows.count < 5000; i++)
-        ck_assert_ptr_nonnull(rows_add(&rows, key, (size_t)snprintf(key, sizeof(key), "more %u", i), 20));
-    ck_assert_ptr_null(rows_add(&rows, "x", 1, 20)); /* the ceiling */
-    rows_free(&rows);
-}
-END_TEST
-
-/* True if another query that this version has, before `query` in the tables, has its group's name. */
-static bool group_is_taken(const struct query *query, int version)
-{
-    for (const struct query *const *table = query_tables; *table; table++)
-        for (const struct query *other = *table; other->group && other != query; other++)
-            if (query_applies(other, version) && strcmp(other->group, query->group) == 0)
-                return true;
-    return false;
-}
-
-static void check_query(const struct query *query, int version)
-{
-    const struct query_facts facts = {.version = version, .extschema = "public"};
-    static struct query_plan plan;
-    bool values = false;
-
-    ck_assert_msg(query_make(query, &facts, &plan), "%s does not fit", query->group);
-    ck_assert_msg(plan.ncolumns >= 1, "%s has no values in version %d", query->group, version);
-    ck_assert_msg(!query->named || (plan.nlabels == 2 && plan.ncolumns == 1), "%s", query->group);
-    ck_assert_msg(!strchr(plan.sql, '@'), "%s: %s", query->group, plan.sql);
-    ck_assert_msg(!group_is_taken(query, version), "two queries \"%s\" in version %d", query->group, version);
-    for (const struct query_column *column = query->columns; column->name; column++) {
-        ck_assert_msg(column->type != COLUMN_LABEL || !values, "%s: labels come first", query->group);
-        values |= column->type != COLUMN_LABEL;
-        ck_assert_msg(column->type == COLUMN_LABEL || column->help || query->named, "%s.%s has no help", query->group, column->name);
-        ck_assert_msg(column->min_version == 0 || column->min_version > 130000, "%s", column->name);
-    }
-}
-
-START_TEST(the_table_of_queries_is_sound)
-{
-    for (int version = 130000; version <= 180000; version += 10000)
-        for (const struct query *const *table = query_tables; *table; table++)
-            for (const struct query *query = *table; query->group; query++)
-                if (query_applies(query, version))
-                    check_query(query, version);
-}
-END_TEST
-
 START_TEST(base64)
 {
     unsigned char out[16];
@@ -215,8 +133,6 @@ int main(void)
     tcase_add_test(all, numbers_in_their_words);
     tcase_add_test(all, numbers_read_back_and_are_shortest);
     tcase_add_test(all, formats_and_encodings);
-    tcase_add_test(all, rows_are_found_added_and_forgotten);
-    tcase_add_test(all, the_table_of_queries_is_sound);
     tcase_add_test(all, base64);
     suite_add_tcase(suite, all);
     srunner_run_all(runner, CK_NORMAL);

@@ -1,0 +1,530 @@
+/* check_pg_stats.c - the parts of pg_stats that need no server: rows, queries, the top-N. */
+#include "queries.h"
+#include "rows.h"
+#include "top.h"
+
+#include <check.h>
+#include <endian.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void count_forgotten(void *context, const uint32_t *handles, size_t width)
+{
+    (void)handles;
+    (void)width;
+    ++*(unsigned *)context;
+}
+
+START_TEST(rows_are_found_added_and_forgotten)
+{
+    struct rows rows;
+    unsigned forgotten = 0;
+    char key[32];
+
+    rows_init(&rows, 3, 5000);
+    for (uint64_t pass = 1; pass <= 20; pass++) {
+        rows_begin(&rows);
+        for (unsigned i = 0; i < 2000; i++) {
+            unsigned number = (unsigned)((i * 7 + pass * 13) % 2000 + (pass > 10 ? 500 : 0)); /* another order each time */
+            size_t length = (size_t)snprintf(key, sizeof(key), "row %u", number);
+            uint32_t *handles = rows_find(&rows, key, length, pass);
+
+            if (!handles) {
+                handles = rows_add(&rows, key, length, pass);
+                ck_assert_ptr_nonnull(handles);
+                handles[0] = number;
+                handles[2] = number + 2;
+            }
+            ck_assert_uint_eq(handles[0], number);
+            ck_assert_uint_eq(handles[2], number + 2);
+        }
+        rows_forget(&rows, pass > 3 ? pass - 3 : 0, count_forgotten, &forgotten);
+    }
+    ck_assert_uint_eq(rows.count, 2000);
+    ck_assert_uint_eq(forgotten, 500);
+    for (unsigned i = 0; rows.count < 5000; i++)
+        ck_assert_ptr_nonnull(rows_add(&rows, key, (size_t)snprintf(key, sizeof(key), "more %u", i), 20));
+    ck_assert_ptr_null(rows_add(&rows, "x", 1, 20)); /* the ceiling */
+    rows_free(&rows);
+}
+END_TEST
+
+/* True if another query that this version has, before `query` in the tables, has its group's name. */
+static bool group_is_taken(const struct query *query, int version)
+{
+    for (const struct query *const *table = query_tables; *table; table++)
+        for (const struct query *other = *table; other->group && other != query; other++)
+            if (query_applies(other, version) && strcmp(other->group, query->group) == 0)
+                return true;
+    return false;
+}
+
+static void check_query(const struct query *query, int version)
+{
+    const struct query_facts facts = {.version = version, .extschema = "public"};
+    static struct query_plan plan;
+    bool values = false;
+
+    ck_assert_msg(query_make(query, &facts, &plan), "%s does not fit", query->group);
+    ck_assert_msg(plan.ncolumns >= 1, "%s has no values in version %d", query->group, version);
+    ck_assert_msg(!query->named || (plan.nlabels == 2 && plan.ncolumns == 1), "%s", query->group);
+    ck_assert_msg(!strchr(plan.sql, '@'), "%s: %s", query->group, plan.sql);
+    ck_assert_msg(!group_is_taken(query, version), "two queries \"%s\" in version %d", query->group, version);
+    for (const struct query_column *column = query->columns; column->name; column++) {
+        ck_assert_msg(column->type != COLUMN_LABEL || !values, "%s: labels come first", query->group);
+        values |= column->type != COLUMN_LABEL;
+        ck_assert_msg(column->type == COLUMN_LABEL || column->help || query->named, "%s.%s has no help", query->group, column->name);
+        ck_assert_msg(column->min_version == 0 || column->min_version > 130000, "%s", column->name);
+    }
+}
+
+START_TEST(the_table_of_queries_is_sound)
+{
+    for (int version = 130000; version <= 180000; version += 10000)
+        for (const struct query *const *table = query_tables; *table; table++)
+            for (const struct query *query = *table; query->group; query++)
+                if (query_applies(query, version))
+                    check_query(query, version);
+}
+END_TEST
+
+/* ---- top ---------------------------------------------------------------------------------------------------------------- */
+
+static const struct query_column object_label = {.name = "object", .type = COLUMN_LABEL, .flags = COLUMN_FOLDED},
+                                 user_label = {.name = "user", .type = COLUMN_LABEL},
+                                 calls = {.name = "calls", .type = COLUMN_INT8, .kind = WEIR_COUNTER, .flags = COLUMN_RANK},
+                                 seconds = {.name = "seconds", .type = COLUMN_FLOAT8, .kind = WEIR_COUNTER},
+                                 size = {.name = "size", .type = COLUMN_INT8, .kind = WEIR_GAUGE, .flags = COLUMN_KEPT},
+                                 age = {.name = "age", .type = COLUMN_FLOAT8, .kind = WEIR_GAUGE, .flags = COLUMN_MAX};
+static const struct query_plan object_plan = {.labels = {&object_label, &user_label}, .nlabels = 2,
+                                              .columns = {&calls, &seconds, &size, &age}, .ncolumns = 4};
+enum { CALLS, SECONDS, SIZE, AGE };
+
+#define SHOWN_MAX 512u
+/* What a pass gave out. */
+struct shown {
+    char object[16], user[16];
+    struct weir_value values[4];
+};
+struct result {
+    struct shown rows[SHOWN_MAX];
+    size_t count, fail_at;
+};
+
+static size_t label_put(char *at, const char *text)
+{
+    uint32_t big = htobe32(text ? (uint32_t)strlen(text) : UINT32_MAX);
+
+    memcpy(at, &big, 4);
+    if (text)
+        memcpy(at + 4, text, strlen(text));
+    return 4 + (text ? strlen(text) : 0);
+}
+
+static const char *label_get(const char *at, char *text)
+{
+    uint32_t big;
+
+    memcpy(&big, at, 4);
+    big = be32toh(big);
+    if (big == UINT32_MAX) {
+        strcpy(text, "NULL");
+        return at + 4;
+    }
+    ck_assert_uint_lt(big, 16);
+    memcpy(text, at + 4, big);
+    text[big] = '\0';
+    return at + 4 + big;
+}
+
+static void feed(struct top *top, const char *object, const char *user, const struct weir_value *values)
+{
+    char key[64];
+    size_t length = label_put(key, object);
+
+    length += label_put(key + length, user);
+    top_row(top, key, length, values);
+}
+
+static void feed_calls(struct top *top, const char *object, const char *user, uint64_t count)
+{
+    const struct weir_value values[4] = {{.flags = WEIR_U64, .value.u64 = count},
+                                         {.flags = WEIR_F64, .value.f64 = (double)count / 4},
+                                         {.flags = WEIR_U64, .value.u64 = 10},
+                                         {.flags = TOP_ABSENT}};
+
+    feed(top, object, user, values);
+}
+
+static int take(void *context, const char *key, size_t length, const struct weir_value *values)
+{
+    struct result *result = context;
+    struct shown *row = &result->rows[result->count++];
+
+    ck_assert_uint_lt(result->count, SHOWN_MAX);
+    ck_assert_ptr_eq(label_get(label_get(key, row->object), row->user), key + length);
+    memcpy(row->values, values, sizeof(row->values));
+    return result->count == result->fail_at ? WEIR_EFAIL : WEIR_OK;
+}
+
+static struct result *end(struct top *top)
+{
+    static struct result result;
+
+    result.count = result.fail_at = 0;
+    ck_assert_int_eq(top_end(top, take, &result), WEIR_OK);
+    return &result;
+}
+
+static const struct weir_value *shown(const struct result *result, const char *object, const char *user)
+{
+    const struct weir_value *found = NULL;
+
+    for (size_t i = 0; i < result->count; i++) {
+        if (strcmp(result->rows[i].object, object) == 0 && strcmp(result->rows[i].user, user) == 0) {
+            ck_assert_msg(!found, "%s of %s twice", object, user);
+            found = result->rows[i].values;
+        }
+    }
+    return found;
+}
+
+static const struct weir_value *must_show(const struct result *result, const char *object, const char *user)
+{
+    const struct weir_value *values = shown(result, object, user);
+
+    ck_assert_msg(values != NULL, "%s of %s is not shown", object, user);
+    return values;
+}
+
+static uint32_t chance(uint32_t below)
+{
+    static uint64_t state = 88172645463325252u;
+
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)((state >> 20) % below);
+}
+
+static const char *name_of(unsigned object)
+{
+    static char name[16];
+
+    snprintf(name, sizeof(name), "o%u", object);
+    return name;
+}
+
+/* Members, and then the rest as one. */
+START_TEST(top_shows_the_strongest_and_adds_up_the_others)
+{
+    struct top *top = top_new(&object_plan, 2, 1000);
+    struct result *result;
+
+    top_begin(top); /* by totals */
+    for (unsigned i = 1; i <= 4; i++) {
+        feed_calls(top, name_of(i), "u", i * 100);
+        feed_calls(top, name_of(i), "v", 1);
+    }
+    result = end(top);
+    ck_assert_uint_eq(result->count, 6);
+    ck_assert_uint_eq(must_show(result, "o4", "u")[CALLS].value.u64, 400);
+    ck_assert_uint_eq(must_show(result, "o3", "v")[CALLS].value.u64, 1);
+    ck_assert_uint_eq(must_show(result, "other", "u")[CALLS].value.u64, 0);
+    ck_assert_double_eq(must_show(result, "other", "u")[SECONDS].value.f64, 0);
+    ck_assert_uint_eq(must_show(result, "other", "v")[SIZE].value.u64, 20);
+    ck_assert_uint_eq(must_show(result, "other", "v")[AGE].flags, TOP_ABSENT);
+    ck_assert_str_eq(result->rows[0].object, "o3"); /* in the order in which they came */
+    ck_assert_str_eq(result->rows[4].object, "other");
+    top_begin(top);
+    for (unsigned i = 1; i <= 4; i++)
+        feed_calls(top, name_of(i), "u", i * 100 + 8);
+    result = end(top);
+    ck_assert_uint_eq(must_show(result, "o4", "u")[CALLS].value.u64, 408);
+    ck_assert_uint_eq(must_show(result, "other", "u")[CALLS].value.u64, 16);
+    ck_assert_double_eq(must_show(result, "other", "u")[SECONDS].value.f64, 4);
+    ck_assert_uint_eq(must_show(result, "other", "v")[CALLS].value.u64, 0); /* its rows are gone, it does not fall */
+    ck_assert_uint_eq(must_show(result, "other", "v")[SIZE].flags, TOP_ABSENT);
+    top_free(top);
+}
+END_TEST
+
+START_TEST(top_without_too_many_has_no_other)
+{
+    struct top *top = top_new(&object_plan, 50, 1000);
+
+    for (unsigned pass = 0; pass < 100; pass++) {
+        struct result *result;
+        unsigned count = 0;
+
+        top_begin(top);
+        for (unsigned i = 0; i < 50; i++) {
+            if (pass > 10 && chance(5) == 0)
+                continue;
+            feed_calls(top, name_of(i), "u", chance(1000));
+            count++;
+        }
+        result = end(top);
+        ck_assert_uint_eq(result->count, count);
+        ck_assert_ptr_null(shown(result, "other", "u"));
+    }
+    ck_assert_uint_eq(top_counts(top).changes, 0);
+    top_free(top);
+}
+END_TEST
+
+/* What a counter's growth is for somebody who reads it. */
+static double grown(double before, double now)
+{
+    return now >= before ? now - before : now;
+}
+
+/* Whatever comes, goes, falls and changes places: what was shown has grown by what everything has grown. */
+START_TEST(top_keeps_the_sum)
+{
+    enum { OBJECTS = 60, USERS = 2, LIMIT = 7 };
+    static double truth[OBJECTS][USERS], seen[OBJECTS][USERS], other_seen[USERS];
+    static bool known[OBJECTS][USERS], folded[OBJECTS][USERS], other_known[USERS];
+    static unsigned missing[OBJECTS][USERS];
+    static double last[OBJECTS][USERS];
+    double expected = 0, counted = 0;
+    struct top *top = top_new(&object_plan, LIMIT, 1000);
+
+    memset(known, 0, sizeof(known));
+    for (unsigned pass = 0; pass < 3000; pass++) {
+        struct result *result;
+        static bool fed[OBJECTS][USERS];
+
+        top_begin(top);
+        for (unsigned i = 0; i < OBJECTS; i++) {
+            for (unsigned u = 0; u < USERS; u++) {
+                /* Who is strong changes in time. */
+                truth[i][u] += chance((i + pass / 100) % OBJECTS < 9 ? 2000 : 100);
+                if (chance(200) == 0)
+                    truth[i][u] = chance(10);
+                fed[i][u] = chance(100) != 0 && missing[i][u] == 0;
+                if (missing[i][u] && --missing[i][u] == 0) {
+                    truth[i][u] = chance(10); /* forgotten by the server and here, and come back */
+                    known[i][u] = folded[i][u] = false;
+                } else if (!missing[i][u] && chance(300) == 0)
+                    missing[i][u] = 12;
+                if (fed[i][u])
+                    feed_calls(top, name_of(i), u ? "v" : "u", (uint64_t)truth[i][u]);
+            }
+        }
+        if (chance(50) == 0)
+            continue; /* failed: it never was */
+        result = end(top);
+        for (unsigned i = 0; i < OBJECTS; i++) {
+            for (unsigned u = 0; u < USERS; u++) {
+                const struct weir_value *values = shown(result, name_of(i), u ? "v" : "u");
+                double growth = pass == 0 ? 0 : known[i][u] ? grown(last[i][u], truth[i][u]) : truth[i][u];
+
+                if (!fed[i][u]) {
+                    ck_assert_ptr_null(values);
+                    continue;
+                }
+                /* Of one that is shown at once nothing is known to have grown. */
+                if (known[i][u] || !values)
+                    expected += growth;
+                if (values) {
+                    ck_assert_double_eq((double)values[CALLS].value.u64, truth[i][u]);
+                    if (known[i][u] && !folded[i][u])
+                        counted += grown(seen[i][u], truth[i][u]);
+                    seen[i][u] = truth[i][u];
+                }
+                folded[i][u] = !values;
+                known[i][u] = true;
+                last[i][u] = truth[i][u];
+            }
+        }
+        for (unsigned u = 0; u < USERS; u++) {
+            const struct weir_value *values = must_show(result, "other", u ? "v" : "u");
+            double now = (double)values[CALLS].value.u64;
+
+            ck_assert_double_ge(now, other_known[u] ? other_seen[u] : 0);
+            ck_assert_double_eq(values[SECONDS].value.f64, now / 4);
+            counted += now - (other_known[u] ? other_seen[u] : 0);
+            other_seen[u] = now;
+            other_known[u] = true;
+        }
+        ck_assert_double_eq(counted, expected);
+        ck_assert_uint_le(top_counts(top).members, LIMIT);
+    }
+    ck_assert_uint_gt(top_counts(top).changes, 20);
+    top_free(top);
+}
+END_TEST
+
+/* Objects that differ by chance alone keep their places; one that is truly strong gets one soon. */
+START_TEST(top_members_stay)
+{
+    enum { OBJECTS = 1000, LIMIT = 50 };
+    static uint64_t totals[OBJECTS];
+    struct top *top = top_new(&object_plan, LIMIT, 5000);
+    uint64_t settled = 0;
+    unsigned arrived = 0;
+
+    for (unsigned pass = 0; pass < 400; pass++) {
+        struct result *result;
+
+        top_begin(top);
+        for (unsigned i = 0; i < OBJECTS; i++) {
+            totals[i] += i < 40 ? 5000 + chance(10000) : chance(400);
+            totals[i] += i == 500 && pass >= 300 ? 100000 : 0;
+            feed_calls(top, name_of(i), "u", totals[i]);
+        }
+        result = end(top);
+        if (pass == 60)
+            settled = top_counts(top).changes;
+        for (unsigned i = 0; pass > 60 && i < 40; i++)
+            must_show(result, name_of(i), "u");
+        if (pass >= 300 && !arrived && shown(result, "o500", "u"))
+            arrived = pass;
+    }
+    ck_assert_uint_eq(arrived, 300);
+    ck_assert_msg(top_counts(top).changes - settled < 20, "%u changes", (unsigned)(top_counts(top).changes - settled));
+    top_free(top);
+}
+END_TEST
+
+START_TEST(top_merges_gauges)
+{
+    struct top *top = top_new(&object_plan, 1, 1000);
+    struct weir_value values[4] = {{.flags = WEIR_U64}, {.flags = TOP_ABSENT}, {.flags = TOP_ABSENT}, {.flags = TOP_ABSENT}};
+    struct result *result;
+
+    for (unsigned pass = 0; pass < 3; pass++) {
+        top_begin(top);
+        feed_calls(top, "strong", "u", 1000);
+        values[SIZE] = pass == 1 ? (struct weir_value){.flags = TOP_ABSENT} : (struct weir_value){.flags = WEIR_U64, .value.u64 = 5};
+        values[AGE] = (struct weir_value){.flags = WEIR_F64, .value.f64 = 2.5};
+        feed(top, "a", "u", values);
+        values[SIZE] = (struct weir_value){.flags = WEIR_F64, .value.f64 = pass == 2 ? -1 : 7};
+        values[AGE] = pass == 2 ? (struct weir_value){.flags = TOP_ABSENT} : (struct weir_value){.flags = WEIR_F64, .value.f64 = 7};
+        feed(top, "b", "u", values);
+        feed(top, "b", NULL, values); /* NULL is a value as others are */
+        result = end(top);
+        ck_assert_double_eq(must_show(result, "other", "u")[SIZE].value.f64, pass == 2 ? 4 : 12); /* what could not be read is kept */
+        ck_assert_double_eq(must_show(result, "other", "u")[AGE].value.f64, pass == 2 ? 2.5 : 7);
+        ck_assert_uint_eq(must_show(result, "other", "NULL")[AGE].flags, pass == 2 ? TOP_ABSENT : WEIR_F64);
+        ck_assert_uint_eq(must_show(result, "other", "u")[SECONDS].flags, TOP_ABSENT);
+    }
+    top_free(top);
+}
+END_TEST
+
+START_TEST(top_rows_of_no_object_and_odd_ones)
+{
+    struct top *top = top_new(&object_plan, 1, 1000);
+    struct result *result = NULL;
+    struct weir_value values[4] = {{.flags = WEIR_U64, .value.u64 = 3}, {.flags = WEIR_F64}, {.flags = TOP_ABSENT}, {.flags = TOP_ABSENT}};
+
+    for (unsigned pass = 1; pass <= 3; pass++) {
+        top_begin(top);
+        feed_calls(top, NULL, "u", pass * 100);
+        feed_calls(top, "other", "u", pass * 1000000); /* hides nothing, and is never one of its own */
+        feed_calls(top, "a", "u", pass * 10);
+        feed_calls(top, "a", "u", pass * 10);
+        values[SECONDS].value.f64 = pass == 2 ? NAN : pass == 3 ? INFINITY : 0;
+        feed(top, "b", "u", values);
+        result = end(top);
+        ck_assert_uint_eq(top_counts(top).duplicates, 1);
+        ck_assert_uint_eq(top_counts(top).members, 1);
+    }
+    ck_assert_uint_eq(result->count, 3);
+    ck_assert_uint_eq(must_show(result, "NULL", "u")[CALLS].value.u64, 300);
+    ck_assert_uint_eq(must_show(result, "a", "u")[CALLS].value.u64, 30);
+    ck_assert_uint_eq(must_show(result, "other", "u")[CALLS].value.u64, 2000000);
+    ck_assert_double_eq(must_show(result, "other", "u")[SECONDS].value.f64, 500000);
+    top_free(top);
+}
+END_TEST
+
+START_TEST(top_with_more_rows_than_it_may_keep)
+{
+    struct top *top = top_new(&object_plan, 2, 10);
+    struct result *result;
+
+    for (unsigned pass = 0; pass < 20; pass++) {
+        top_begin(top);
+        for (unsigned i = 0; i < 25; i++)
+            feed_calls(top, name_of(i), "u", 1000 + pass * 8);
+        result = end(top);
+        ck_assert_uint_eq(top_counts(top).beyond, 15);
+        ck_assert_uint_eq(result->count, 3);
+        ck_assert_uint_eq(must_show(result, "other", "u")[SIZE].value.u64, 230);
+        ck_assert_uint_eq(must_show(result, "other", "u")[CALLS].value.u64, pass * 8 * 8); /* of those that are known */
+    }
+    /* Room again: those that come in are not new, and count from here. */
+    for (unsigned pass = 0; pass < 6; pass++) {
+        top_begin(top);
+        for (unsigned i = 20; i < 25; i++)
+            feed_calls(top, name_of(i), "u", 5000);
+        result = end(top);
+        ck_assert_uint_eq(must_show(result, "other", "u")[CALLS].value.u64, 19 * 8 * 8);
+    }
+    ck_assert_uint_eq(top_counts(top).beyond, 0);
+    ck_assert_uint_eq(top_counts(top).objects, 5);
+    top_free(top);
+}
+END_TEST
+
+START_TEST(top_tells_what_its_caller_says)
+{
+    struct top *top = top_new(&object_plan, 5, 100);
+    struct result *result;
+    static struct result failing;
+
+    for (unsigned pass = 1; pass <= 3; pass++) {
+        top_begin(top);
+        for (unsigned i = 0; i < 10; i++)
+            feed_calls(top, name_of(i), "u", (10 - i) * 1000 + pass);
+        failing.count = 0;
+        failing.fail_at = 3;
+        if (pass == 2) {
+            ck_assert_int_eq(top_end(top, take, &failing), WEIR_EFAIL);
+            ck_assert_uint_eq(failing.count, 3);
+            continue;
+        }
+        result = end(top);
+        ck_assert_uint_eq(must_show(result, "other", "u")[CALLS].value.u64, (pass - 1) * 5); /* nothing was lost */
+    }
+    top_free(top);
+    top_free(NULL);
+    top = top_new(&object_plan, 0, 100);
+    top_begin(top);
+    ck_assert_uint_eq(end(top)->count, 0);
+    top_begin(top);
+    feed_calls(top, "a", "u", 5);
+    ck_assert_uint_eq(must_show(end(top), "other", "u")[CALLS].value.u64, 5);
+    top_free(top);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("pg_stats");
+    TCase *all = tcase_create("all");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(all, 120);
+    tcase_add_test(all, rows_are_found_added_and_forgotten);
+    tcase_add_test(all, the_table_of_queries_is_sound);
+    tcase_add_test(all, top_shows_the_strongest_and_adds_up_the_others);
+    tcase_add_test(all, top_without_too_many_has_no_other);
+    tcase_add_test(all, top_keeps_the_sum);
+    tcase_add_test(all, top_members_stay);
+    tcase_add_test(all, top_merges_gauges);
+    tcase_add_test(all, top_rows_of_no_object_and_odd_ones);
+    tcase_add_test(all, top_with_more_rows_than_it_may_keep);
+    tcase_add_test(all, top_tells_what_its_caller_says);
+    suite_add_tcase(suite, all);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
