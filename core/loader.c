@@ -181,19 +181,26 @@ static const size_t option_bytes[] = {
     [WEIR_ENUM] = sizeof(int64_t),        [WEIR_LIST] = sizeof(struct weir_list), [WEIR_SERVICE] = sizeof(void *),
     [WEIR_SECTION] = sizeof(struct weir_rows)};
 
-static bool option_good(const struct weir_option *option, size_t config_size, char *why, size_t why_size)
+/* True if every section has an option of this name already. */
+static bool name_taken(const char *name)
 {
     static const char *const reserved[] = {"enabled", "interval", "timeout", "labels", "max_series"};
+    bool taken = false;
 
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+        taken |= strcmp(name, reserved[i]) == 0;
+    return taken;
+}
+
+static bool option_good(const struct weir_option *option, size_t config_size, unsigned depth, char *why, size_t why_size)
+{
     if (!name_valid(option->name)) {
         snprintf(why, why_size, "option \"%s\" has a name that is not made of a-z, 0-9 and _", option->name);
         return false;
     }
-    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
-        if (strcmp(option->name, reserved[i]) == 0) {
-            snprintf(why, why_size, "option \"%s\" has a name that every section has already", option->name);
-            return false;
-        }
+    if (depth == 0 && name_taken(option->name)) {
+        snprintf(why, why_size, "option \"%s\" has a name that every section has already", option->name);
+        return false;
     }
     if (option->type < WEIR_BOOL || option->type > WEIR_SECTION) {
         snprintf(why, why_size, "option \"%s\" has a type that this core does not know", option->name);
@@ -232,7 +239,7 @@ static const struct weir_option *options_copy(struct loader *loader, const struc
     }
     for (size_t i = 0; i < count; i++) {
         memcpy(&copy[i], from + i * stride, stride < sizeof(*copy) ? stride : sizeof(*copy));
-        if (!option_good(&copy[i], config_size, why, why_size))
+        if (!option_good(&copy[i], config_size, depth, why, why_size))
             return NULL;
         for (size_t k = 0; k < i; k++) {
             if (strcmp(copy[k].name, copy[i].name) == 0) {
