@@ -136,6 +136,11 @@ static int64_t phase_of(const struct schedule_entry *entry, int64_t now_ns, int6
     return now_ns - since_ns % entry->interval_ns;
 }
 
+static int64_t not_below(int64_t interval_ns, int64_t least_ns)
+{
+    return interval_ns < least_ns ? least_ns : interval_ns;
+}
+
 int schedule_add(struct schedule *schedule, struct series_group *group, const struct weir_group *description,
                  int64_t interval_ns, int64_t timeout_ns, int64_t now_ns, int64_t wall_ns)
 {
@@ -151,7 +156,8 @@ int schedule_add(struct schedule *schedule, struct series_group *group, const st
                                      .serial = schedule->added++};
     entry->own_interval = description->interval_ns > 0;
     entry->own_timeout = description->timeout_ns > 0;
-    entry->interval_ns = entry->own_interval ? description->interval_ns : interval_ns;
+    entry->interval_min_ns = description->interval_min_ns;
+    entry->interval_ns = entry->own_interval ? description->interval_ns : not_below(interval_ns, entry->interval_min_ns);
     entry->timeout_ns = entry->own_timeout ? description->timeout_ns : timeout_ns;
     /* A plugin may ask for more than fits beside a time. */
     entry->interval_ns = entry->interval_ns < LONGEST_NS ? entry->interval_ns : LONGEST_NS;
@@ -208,9 +214,9 @@ void schedule_retime(struct schedule *schedule, int64_t interval_ns, int64_t tim
 
         if (!entry->own_timeout)
             entry->timeout_ns = timeout_ns;
-        if (entry->own_interval || entry->interval_ns == interval_ns)
+        if (entry->own_interval || entry->interval_ns == not_below(interval_ns, entry->interval_min_ns))
             continue;
-        entry->interval_ns = interval_ns;
+        entry->interval_ns = not_below(interval_ns, entry->interval_min_ns);
         entry->phase_ns = phase_of(entry, now_ns, wall_ns);
         if (entry->heap != &schedule->waiting)
             continue;

@@ -23,7 +23,7 @@ struct schedule_heap {
 struct schedule_entry { /* from schedule_add to schedule_remove */
     struct series_group *group;
     void *context;          /* of the plugin, for its passes */
-    int64_t due_ns, phase_ns, interval_ns, timeout_ns, offset_ns;
+    int64_t due_ns, phase_ns, interval_ns, timeout_ns, offset_ns, interval_min_ns;
     uint32_t priority;
     bool own_interval, own_timeout; /* given with the group, not by the section */
     /* Where it is. */

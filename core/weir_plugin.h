@@ -125,6 +125,7 @@ struct weir_group {
     const char *kind;    /* NULL: the name.  The host's own metrics tell of all groups of one kind together, in label `group`; a
                             name keeps the kind that it had first */
     int64_t offset_ns;   /* moves the turns after the first on the grid of the interval: spreads what need not be read together */
+    int64_t interval_min_ns; /* where interval_ns is 0: the instance's interval, but not less than this */
     uint32_t priority;   /* of the groups that are due the smallest comes first, then the one due longest, then the one added first;
                             one with a larger number waits as long as others are due */
     uint32_t reserved;

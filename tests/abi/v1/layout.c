@@ -53,7 +53,7 @@ SIZE(weir_label, 16);
 FIELD(weir_label, name, 0);
 FIELD(weir_label, value, 8);
 
-SIZE(weir_group, 64);
+SIZE(weir_group, 72);
 FIELD(weir_group, size, 0);
 FIELD(weir_group, name, 8);
 FIELD(weir_group, interval_ns, 16);
@@ -61,8 +61,9 @@ FIELD(weir_group, timeout_ns, 24);
 FIELD(weir_group, context, 32);
 FIELD(weir_group, kind, 40);
 FIELD(weir_group, offset_ns, 48);
-FIELD(weir_group, priority, 56);
-FIELD(weir_group, reserved, 60);
+FIELD(weir_group, interval_min_ns, 56);
+FIELD(weir_group, priority, 64);
+FIELD(weir_group, reserved, 68);
 
 SIZE(weir_value, 16);
 FIELD(weir_value, series, 0);
