@@ -1,0 +1,155 @@
+"""All families on 10,000 tables, 100 databases, 5,000 statements, pgbench beside a watcher: weir beside Debian's postgres_exporter.
+
+Every figure is the median of five turns.  What Debian's exporter has not (0.11.1) it is given as queries, as its users do.
+"""
+import os, re, statistics, subprocess, sys, time
+
+from processes import cpu, wait
+from servers import BIN, Server, as_postgres, get, memory, report, scalar
+
+top, parts = sys.argv[1], sys.argv[2:]
+queries = '--extend.query-path=' + top + '/tests/bench/queries_all.yaml'
+own = lambda p, pattern: scalar(p, pattern, '/metrics?instance=weir')
+median = statistics.median
+
+def passes(p, group='up'):
+    return own(p, r'weir_group_passes_total\{group="%s",instance="pg_stats/a"\} (\d+)' % group)
+
+def tables_make(server, database, count):
+    server.psql("DO $$BEGIN FOR i IN 1..%d LOOP EXECUTE format('CREATE TABLE tab_%%s (id int PRIMARY KEY, v int)', i); "
+                "EXECUTE format('INSERT INTO tab_%%s VALUES (1, 1)', i); IF i %% 500 = 0 THEN COMMIT; END IF; END LOOP; END$$" % count, database)
+
+def families():
+    """The collectors of Debian's exporter and queries for the tables, on 10,000 tables; weir has the same families, and the same pace."""
+    with Server('-c max_locks_per_transaction=1000 -c shared_buffers=512MB') as server:
+        server.psql('CREATE DATABASE bench')
+        tables_make(server, 'bench', 10000)
+        rows = lambda p: get(p)[1].count(b'\npg_statio_user_tables_heap_blocks_read{')
+        p, exporter, _ = server.exporter('bench', queries)
+        wait('postgres_exporter', lambda: rows(p) == 10000)
+        peer = {'cpu': [], 'backend': [], 'response': []}
+        for turn in range(5):
+            pids = server.backends('exporter', 'bench')
+            before, mine = sum(map(cpu, pids)), cpu(exporter.pid)
+            took, body = get(p)
+            peer['response'].append(took)
+            peer['cpu'].append(cpu(exporter.pid) - mine)
+            peer['backend'].append(sum(map(cpu, pids)) - before)
+        peer['memory'] = [memory(exporter.pid)['VmHWM']]
+        print('postgres_exporter: %.1f MB of text' % (len(body) / 1e6))
+        exporter.kill(); exporter.wait()
+        groups = '"static", "database", "database_size", "activity", "locks", "settings", "bgwriter", "archiver", "replication", "replication_slots", "stat_replication", "database_conflicts", "user_tables", "user_table_sizes", "statio_user_tables"'
+        p, weir, _ = server.weir('bench', '4s', 'databases = { "bench" } groups = { %s } group "user_table_sizes" { interval = "4s" } group "settings" { interval = "4s" } group "database_size" { interval = "4s" }' % groups)
+        wait('weir', lambda: rows(p) == 10000)
+        ours = {'cpu': [], 'backend': [], 'response': []}
+        trips = []
+        for turn in range(5):
+            n = passes(p, 'statio_user_tables')
+            pids = server.backends('weir')
+            wait('a pass', lambda: passes(p, 'statio_user_tables') > n)
+            time.sleep(1)
+            n = passes(p, 'statio_user_tables')
+            t = scalar(p, r'weir_pg_round_trips_total\{instance="pg_stats/a"\} (\d+)')
+            before, mine = sum(map(cpu, pids)), cpu(weir.pid)
+            while passes(p, 'statio_user_tables') == n: time.sleep(0.3)
+            time.sleep(0.5)
+            polled = cpu(weir.pid) - mine
+            took, body = get(p)
+            ours['response'].append(took)
+            ours['cpu'].append(cpu(weir.pid) - mine)
+            ours['backend'].append(sum(map(cpu, pids)) - before)
+            trips.append(scalar(p, r'weir_pg_round_trips_total\{instance="pg_stats/a"\} (\d+)') - t)
+        print('weir: %.1f MB of text' % (len(body) / 1e6))
+        ours['memory'] = [memory(weir.pid)['VmHWM']]
+        report('10,000 tables, all families of the exporter: CPU', median(ours['cpu']) * 1e3, median(peer['cpu']) * 1e3, 'ms', 40)
+        report('  peak resident memory', ours['memory'][0], peer['memory'][0], 'MB', 6)
+        report('  CPU of the PostgreSQL backend', median(ours['backend']) * 1e3, median(peer['backend']) * 1e3, 'ms', 2)
+        report('  response', median(ours['response']) * 1e3, median(peer['response']) * 1e3, 'ms', 100)
+        print('  round trips of a pass: %d (goal 2)' % median(trips))
+
+def databases():
+    """100 databases of 100 tables each, all figures of tables: one exporter that discovers them, and one weir with two sessions."""
+    with Server('-c max_locks_per_transaction=1000 -c shared_buffers=256MB -c max_connections=300') as server:
+        tables_make(server, 'template1', 100)
+        for i in range(100): server.psql('CREATE DATABASE db_%03d' % i)
+        count = 10000
+        p, exporter, _ = server.exporter('postgres', '--disable-settings-metrics', '--auto-discover-databases', '--exclude-databases=template0,template1,postgres', queries)
+        wait('postgres_exporter', lambda: get(p)[1].count(b'\npg_stat_user_tables_seq_scan{') >= count)
+        peer = []
+        for turn in range(5):
+            mine = cpu(exporter.pid)
+            get(p)
+            peer.append(cpu(exporter.pid) - mine)
+        peer_sessions = len(server.backends('exporter'))
+        exporter.kill(); exporter.wait()
+        interval = 15
+        p, weir, _ = server.weir('postgres', '%ds' % interval, 'databases = { "db_*" } connections = 2 budget_time = "15s" groups = { "database", "activity", "locks", "user_tables", "user_table_sizes", "statio_user_tables" } group "user_table_sizes" { interval = "%ds" }' % interval)
+        wait('weir', lambda: get(p)[1].count(b'\npg_stat_user_tables_seq_scan{') >= count)
+        ours, most = [], 0
+        for turn in range(5):
+            mine, until = cpu(weir.pid), time.monotonic() + interval
+            while time.monotonic() < until:
+                most = max(most, len(server.backends('weir')))
+                time.sleep(0.2)
+            get(p)
+            ours.append(cpu(weir.pid) - mine)
+        missed = own(p, r'weir_group_missed_total\{group="user_tables",instance="pg_stats/a"\} (\d+)')
+        report('100 databases x 100 tables: CPU of one interval and scrape', median(ours) * 1e3, median(peer) * 1e3, 'ms', 20)
+        print('  sessions: weir %d at most (goal 2), postgres_exporter %d; turns missed by weir %d' % (most, peer_sessions, missed))
+
+def statements():
+    """5,000 statements of 2 kB: time of the server for one pass of the group, and for what others ask."""
+    with Server("-c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.max=6000 -c track_activity_query_size=8kB") as server:
+        server.psql('CREATE EXTENSION pg_stat_statements')
+        with open(server.work + '/statements.sql', 'w') as f:
+            for i in range(5000): f.write('SELECT %s /* %s */;\n' % (', '.join('1 AS column_%d_%d' % (i, c) for c in range(100)), 'x' * 100))
+        subprocess.run(['psql', '-h', '127.0.0.1', '-p', str(server.port), '-U', 'postgres', '-Xq', '-f', server.work + '/statements.sql', 'postgres'], check=True, stdout=subprocess.DEVNULL)
+        text = open(server.work + '/all.sql', 'w'); text.write('SELECT * FROM pg_stat_statements;\n'); text.close()
+        def backend_time(sql):
+            script = "SELECT pg_backend_pid();\n" + sql
+            proc = subprocess.Popen(['psql', '-h', '127.0.0.1', '-p', str(server.port), '-U', 'postgres', '-XqtA', 'postgres'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            proc.stdin.write(b'SELECT pg_backend_pid();\n'); proc.stdin.flush()
+            pid = int(proc.stdout.readline())
+            times = []
+            for turn in range(6):
+                before = cpu(pid)
+                proc.stdin.write((sql + "\n\\echo END\n").encode()); proc.stdin.flush()
+                while proc.stdout.readline() != b'END\n': pass
+                times.append(cpu(pid) - before)
+            proc.stdin.close(); proc.wait()
+            return median(times[1:])
+        theirs = backend_time('SELECT * FROM pg_stat_statements;')
+        p, weir, _ = server.weir('postgres', '2s', 'databases = { "postgres" } groups = { "statements" }')
+        wait('weir', lambda: b'\npg_stat_statements_calls_total{' in get(p)[1])
+        ours = []
+        for turn in range(5):
+            n = passes(p, 'statements')
+            wait('a pass', lambda: passes(p, 'statements') > n)
+            time.sleep(0.5)
+            n, pids = passes(p, 'statements'), server.backends('weir')
+            before = sum(map(cpu, pids))
+            wait('a pass', lambda: passes(p, 'statements') > n)
+            time.sleep(0.5)
+            ours.append(sum(map(cpu, pids)) - before)
+        report('5,000 statements of 2 kB: CPU of the backend per pass', median(ours) * 1e3, theirs * 1e3, 'ms', 4, 'SELECT *')
+
+def pgbench():
+    """Throughput of pgbench with weir at 1 s intervals, and without; turns alternate."""
+    with Server('-c shared_buffers=512MB -c synchronous_commit=off') as server:
+        as_postgres(BIN + '/pgbench', '-h', '127.0.0.1', '-p', str(server.port), '-U', 'postgres', '-i', '-s', '20', '-q', 'postgres', stderr=subprocess.DEVNULL)
+        def run():
+            out = as_postgres(BIN + '/pgbench', '-h', '127.0.0.1', '-p', str(server.port), '-U', 'postgres', '-c', '4', '-j', '1', '-T', '10', '-n', 'postgres', stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode()
+            return float(re.search(r'tps = ([\d.]+)', out).group(1))
+        run()
+        watched, alone = [], []
+        for turn in range(6):
+            p, weir, _ = server.weir('postgres', '1s')
+            wait('weir', lambda: passes(p) > 2)
+            watched.append(run())
+            weir.terminate(); weir.wait()
+            alone.append(run())
+        ratio = median(watched) / median(alone)
+        print('%-58s watched %.0f, alone %.0f transactions/s, ratio %.3f (goal 0.99) %s' % ('pgbench, 4 clients, weir at 1 s intervals', median(watched), median(alone), ratio, 'met' if ratio >= 0.99 else 'MISSED'), flush=True)
+
+for part in ('families', 'databases', 'statements', 'pgbench'):
+    if part in parts: globals()[part]()
