@@ -2,6 +2,8 @@
  *
  *   document sql VERSION    every statement for a server of that version (150000), one per line:
  *                           group, scope, role, extension or "-", the SELECT; separated by tabs
+ *   document readme         what each group shows, for README.md
+ *   document families       every family: name, kind, first version, end version, group, "on" or "off", labels; separated by tabs
  */
 #include "queries.h"
 
@@ -14,18 +16,142 @@ static int sql(int version)
     static const char *const scopes[] = {[QUERY_SERVER] = "server", [QUERY_DATABASE] = "database"};
     static const char *const roles[] = {[QUERY_ANYWHERE] = "anywhere", [QUERY_PRIMARY] = "primary", [QUERY_STANDBY] = "standby"};
     const struct query_facts facts = {.version = version, .extschema = "public"};
-    static struct query_plan plan;
+    static char text[QUERY_SQL_MAX];
+    struct query_plan plan;
 
     for (const struct query *const *table = query_tables; *table; table++) {
         for (const struct query *query = *table; query->group; query++) {
-            if (!query_applies(query, version))
+            if (!query_applies(query, &facts))
                 continue;
-            if (!query_make(query, &facts, &plan)) {
+            if (!query_make(query, &facts, text, sizeof(text), &plan)) {
                 fprintf(stderr, "document: the statement of \"%s\" is too long\n", query->group);
                 return 1;
             }
             printf("%s\t%s\t%s\t%s\t%s\n", query->group, scopes[query->scope], roles[query->role],
-                   query->extension ? query->extension : "-", plan.sql);
+                   query->extension ? query->extension : "-", text);
+        }
+    }
+    return 0;
+}
+
+/* ---- README ---------------------------------------------------------------------------------------------------------------- */
+
+static const char *kind_name(uint32_t kind)
+{
+    return kind == WEIR_COUNTER ? "counter" : kind == WEIR_GAUGE ? "gauge" : kind == WEIR_INFO ? "info" : "untyped";
+}
+
+static int latest(int a, int b)
+{
+    return a > b ? a : b;
+}
+static int earliest(int a, int b)
+{
+    return !a || (b && b < a) ? b : a;
+}
+
+static void version_print(int version, bool extension)
+{
+    if (extension)
+        printf("%d.%d", version / 10000, version % 10000);
+    else
+        printf("%d", version / 10000);
+}
+/* "14+", "to 16", "14 to 16": end is the first that has it no more. */
+static void versions_print(int min, int end, bool extension)
+{
+    if (min)
+        version_print(min, extension);
+    if (min && !end)
+        printf("+");
+    if (end) {
+        printf("%sto ", min ? " " : "");
+        version_print(extension ? end - 1 : end - 10000, extension);
+    }
+}
+
+static void row_print(const struct query *query, const struct query_column *column)
+{
+    int min = latest(query->min_version, column->min_version), end = earliest(query->end_version, column->end_version);
+    int min_extversion = latest(query->min_extversion, column->min_extversion);
+    int end_extversion = earliest(query->end_extversion, column->end_extversion);
+
+    printf("| `%s%s` | %s | ", column->flags & COLUMN_FULL_NAME ? "" : query->prefix, query->named ? "NAME" : column->name,
+           kind_name(column->kind));
+    versions_print(min, end, false);
+    if (min_extversion || end_extversion) {
+        printf("%s%s ", min || end ? ", " : "", query->extension);
+        versions_print(min_extversion, end_extversion, true);
+    }
+    printf(" | %s |\n", column->help ? column->help : "the setting's own description");
+}
+
+static void labels_print(const struct query *query)
+{
+    const char *before = "labels ";
+
+    for (const struct query_column *column = query->columns; column->name && !query->named; column++) {
+        if (column->type != COLUMN_LABEL)
+            continue;
+        printf("%s`%s`", before, column->name);
+        before = ", ";
+    }
+    if (query->server_label)
+        printf("%s`server`", before);
+    printf(*before == 'l' && !query->server_label ? "no labels" : "");
+}
+
+static void heading_print(const struct query *query)
+{
+    static const char *const roles[] = {"", ", on a primary only", ", on a standby only"};
+    static const char *const limits[] = {[LIMIT_TABLES] = "limit_tables", [LIMIT_INDEXES] = "limit_indexes",
+                                         [LIMIT_STATEMENTS] = "limit_statements", [LIMIT_SESSIONS] = "limit_sessions"};
+
+    printf("\n### %s\n", query->group);
+    if (query->about)
+        printf("%s\n", query->about);
+    printf("%s: %s%s%s", query->off ? "Off by default" : "On", query->scope == QUERY_SERVER ? "once per server" : "in each database",
+           roles[query->role], query->interval_s ? "" : ", at every interval");
+    if (query->interval_s)
+        printf(", every %u s at most", query->interval_s);
+    printf("; priority %u; ", query->priority);
+    labels_print(query);
+    if (query->collector)
+        printf("; collector `%s` of postgres_exporter", query->collector);
+    if (query->extension)
+        printf("; needs the extension `%s`", query->extension);
+    if (query->limit)
+        printf("; bounded by `%s`", limits[query->limit]);
+    printf(".\n\n| metric | kind | versions | meaning |\n|---|---|---|---|\n");
+}
+
+static int readme(void)
+{
+    for (const struct query *const *table = query_tables; *table; table++) {
+        for (const struct query *query = *table; query->group; query++) {
+            if (query == *table || strcmp(query[-1].group, query->group) != 0) /* a variant for other versions goes on */
+                heading_print(query);
+            for (const struct query_column *column = query->columns; column->name; column++)
+                if (column->type != COLUMN_LABEL)
+                    row_print(query, column);
+        }
+    }
+    return 0;
+}
+
+static int families(void)
+{
+    for (const struct query *const *table = query_tables; *table; table++) {
+        for (const struct query *query = *table; query->group; query++) {
+            for (const struct query_column *column = query->columns; column->name; column++) {
+                if (column->type == COLUMN_LABEL || query->named)
+                    continue;
+                printf("%s%s\t%s\t%d\t%d\t%s\t%s\t", column->flags & COLUMN_FULL_NAME ? "" : query->prefix, column->name,
+                       kind_name(column->kind), latest(query->min_version, column->min_version),
+                       earliest(query->end_version, column->end_version), query->group, query->off ? "off" : "on");
+                labels_print(query);
+                printf("\n");
+            }
         }
     }
     return 0;
@@ -35,6 +161,10 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "sql") == 0)
         return sql(atoi(argv[2]));
-    fprintf(stderr, "usage: document sql VERSION\n");
+    if (argc == 2 && strcmp(argv[1], "readme") == 0)
+        return readme();
+    if (argc == 2 && strcmp(argv[1], "families") == 0)
+        return families();
+    fprintf(stderr, "usage: document sql VERSION | readme | families\n");
     return 2;
 }

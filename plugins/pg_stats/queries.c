@@ -1,6 +1,7 @@
 /* queries.c - all queries in one list, and the statement that one becomes for one server; queries.h says what a row means. */
 #include "queries.h"
 
+#include <limits.h>
 #include <string.h>
 
 const struct query *const query_tables[] = {queries_cluster,   queries_activity, queries_replication,
@@ -11,13 +12,24 @@ static bool has(int version, int min_version, int end_version)
     return version >= min_version && (!end_version || version < end_version);
 }
 
-bool query_applies(const struct query *query, int version)
+static bool has_extension(const struct query_facts *facts, int min_extversion, int end_extversion)
 {
-    return has(version, query->min_version, query->end_version);
+    return has(facts->extversion ? facts->extversion : INT_MAX, min_extversion, end_extversion);
 }
 
-/* Appends a text, with the extension's schema where it is asked for. */
-static bool append(struct query_plan *plan, size_t *used, const char *text, const char *extschema)
+bool query_applies(const struct query *query, const struct query_facts *facts)
+{
+    return has(facts->version, query->min_version, query->end_version) &&
+           has_extension(facts, query->min_extversion, query->end_extversion);
+}
+
+struct text {
+    char *bytes;
+    size_t size, used;
+};
+
+/* Appends, with the extension's schema where it is asked for. */
+static bool append(struct text *to, const char *text, const char *extschema)
 {
     static const char mark[] = "@extschema@";
 
@@ -25,31 +37,32 @@ static bool append(struct query_plan *plan, size_t *used, const char *text, cons
         const char *next = strstr(text, mark);
         size_t length = next ? (size_t)(next - text) : strlen(text), schema = next && extschema ? strlen(extschema) : 0;
 
-        if (sizeof(plan->sql) - *used <= length + schema)
+        if (to->size - to->used <= length + schema)
             return false;
-        memcpy(plan->sql + *used, text, length);
+        memcpy(to->bytes + to->used, text, length);
         if (schema)
-            memcpy(plan->sql + *used + length, extschema, schema);
-        *used += length + schema;
+            memcpy(to->bytes + to->used + length, extschema, schema);
+        to->used += length + schema;
         text += length + (next ? sizeof(mark) - 1 : 0);
     }
-    plan->sql[*used] = '\0';
+    to->bytes[to->used] = '\0';
     return true;
 }
 
-bool query_make(const struct query *query, const struct query_facts *facts, struct query_plan *plan)
+bool query_make(const struct query *query, const struct query_facts *facts, char *sql, size_t size, struct query_plan *plan)
 {
-    size_t used = 0;
+    struct text text = {.bytes = sql, .size = size};
 
     plan->nlabels = plan->ncolumns = 0;
-    if (!append(plan, &used, "SELECT ", NULL))
+    if (!append(&text, "SELECT ", NULL))
         return false;
     for (const struct query_column *column = query->columns; column->name; column++) {
-        if (!has(facts->version, column->min_version, column->end_version))
+        if (!has(facts->version, column->min_version, column->end_version) ||
+            !has_extension(facts, column->min_extversion, column->end_extversion))
             continue;
-        if (plan->nlabels + plan->ncolumns && !append(plan, &used, ", ", NULL))
+        if (plan->nlabels + plan->ncolumns && !append(&text, ", ", NULL))
             return false;
-        if (!append(plan, &used, column->expression, facts->extschema))
+        if (!append(&text, column->expression, facts->extschema))
             return false;
         if (column->type == COLUMN_LABEL && plan->nlabels < QUERY_LABELS_MAX)
             plan->labels[plan->nlabels++] = column;
@@ -58,5 +71,5 @@ bool query_make(const struct query *query, const struct query_facts *facts, stru
         else
             return false;
     }
-    return append(plan, &used, " ", NULL) && append(plan, &used, query->from, facts->extschema);
+    return append(&text, " ", NULL) && append(&text, query->from, facts->extschema);
 }

@@ -20,7 +20,7 @@
 
 #define QUERY_COLUMNS_MAX 40u
 #define QUERY_LABELS_MAX 10u
-#define QUERY_SQL_MAX 16384u
+#define QUERY_SQL_MAX 16384u /* room that a statement needs at most */
 
 enum column_type {
     COLUMN_LABEL, /* text */
@@ -44,6 +44,7 @@ struct query_column {
     uint32_t flags;         /* enum column_flag */
     int min_version;        /* of the server, as libpq gives it; 0: any */
     int end_version;        /* the first that has it no more; 0: none */
+    int min_extversion, end_extversion; /* the same of the query's extension; 1.10 is 10010 */
 };
 
 enum query_scope { QUERY_SERVER, QUERY_DATABASE }; /* asked once, or in each database */
@@ -59,9 +60,10 @@ struct query {
     enum query_scope scope;
     enum query_role role;
     enum query_limit limit;
-    int min_version, end_version; /* as in a column */
+    int min_version, end_version, min_extversion, end_extversion; /* as in a column */
     uint32_t priority;      /* 1 to 9: the larger wait when the budget is short */
     uint32_t interval_s;    /* not more often than this by default; 0: at the instance's interval */
+    int64_t interval_ns, timeout_ns; /* given in the configuration; 0: not */
     bool off;               /* only when the configuration asks for it */
     bool named;             /* the first label is the rest of the family's name, the second its help; both are no labels */
     bool server_label;      /* label `server` is added */
@@ -75,17 +77,17 @@ extern const struct query queries_cluster[], queries_activity[], queries_replica
 /* What decides the text of a statement. */
 struct query_facts {
     int version;            /* of the server, as libpq gives it */
-    const char *extschema;  /* of the query's extension, quoted as an identifier */
+    int extversion;         /* of the query's extension; 0: the newest */
+    const char *extschema;  /* its schema, quoted as an identifier */
 };
 /* A query for one server. */
 struct query_plan {
-    char sql[QUERY_SQL_MAX]; /* a SELECT */
     const struct query_column *labels[QUERY_LABELS_MAX], *columns[QUERY_COLUMNS_MAX];
     size_t nlabels, ncolumns;
 };
-/* True if the version has the query; its role and extension are the caller's to look at. */
-bool query_applies(const struct query *query, int version);
-/* False: too long, or too many columns. */
-bool query_make(const struct query *query, const struct query_facts *facts, struct query_plan *plan);
+/* True if these versions have the query; its role and whether the extension is there are the caller's to look at. */
+bool query_applies(const struct query *query, const struct query_facts *facts);
+/* The SELECT goes into sql.  False: too long, or too many columns. */
+bool query_make(const struct query *query, const struct query_facts *facts, char *sql, size_t size, struct query_plan *plan);
 
 #endif

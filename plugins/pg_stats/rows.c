@@ -9,15 +9,16 @@
 
 #define KEYS_MAX (1024u * 1024u * 1024u)
 
-void rows_init(struct rows *rows, size_t width, size_t ceiling)
+void rows_init(struct rows *rows, size_t width, size_t nwords, size_t ceiling)
 {
-    *rows = (struct rows){.width = width, .ceiling = ceiling};
+    *rows = (struct rows){.width = width, .nwords = nwords, .ceiling = ceiling};
 }
 
 void rows_free(struct rows *rows)
 {
     free(rows->rows);
     free(rows->handles);
+    free(rows->words);
     free(rows->keys);
     free(rows->table);
     *rows = (struct rows){0};
@@ -37,6 +38,7 @@ static bool is(const struct rows *rows, size_t index, const char *key, size_t le
 
 static uint32_t *found(struct rows *rows, size_t index, uint64_t pass)
 {
+    rows->again = rows->rows[index].seen == pass;
     rows->rows[index].seen = pass;
     rows->next = index + 1;
     return &rows->handles[index * rows->width];
@@ -103,6 +105,13 @@ static bool reserve(struct rows *rows, size_t length)
         if (!handles)
             return false;
         rows->handles = handles;
+        if (rows->nwords) {
+            uint64_t *words = realloc(rows->words, room * rows->nwords * sizeof(*words));
+
+            if (!words)
+                return false;
+            rows->words = words;
+        }
         rows->room = room;
     }
     if (rows->keys_room - rows->keys_length < length) {
@@ -127,8 +136,15 @@ uint32_t *rows_add(struct rows *rows, const char *key, size_t length, uint64_t p
     memcpy(rows->keys + rows->keys_length, key, length);
     rows->keys_length += length;
     rows->count++;
+    if (rows->nwords)
+        memset(&rows->words[index * rows->nwords], 0, rows->nwords * sizeof(*rows->words));
     table_put(rows, index);
     return found(rows, index, pass);
+}
+
+uint64_t *rows_words(const struct rows *rows)
+{
+    return &rows->words[(rows->next - 1) * rows->nwords];
 }
 
 void rows_forget(struct rows *rows, uint64_t oldest, void (*forget)(void *context, const uint32_t *handles, size_t width),
@@ -146,6 +162,8 @@ void rows_forget(struct rows *rows, uint64_t oldest, void (*forget)(void *contex
         if (kept != i) {
             memmove(rows->keys + length, rows->keys + row.key, row.key_length);
             memcpy(&rows->handles[kept * rows->width], &rows->handles[i * rows->width], rows->width * sizeof(*rows->handles));
+            if (rows->nwords)
+                memcpy(&rows->words[kept * rows->nwords], &rows->words[i * rows->nwords], rows->nwords * sizeof(*rows->words));
         }
         row.key = (uint32_t)length;
         rows->rows[kept++] = row;

@@ -611,9 +611,9 @@ struct top *top_new(const struct query_plan *plan, size_t limit, size_t rows_max
         if (plan->columns[i]->flags & COLUMN_RANK)
             top->rank = i;
     }
-    rows_init(&top->rows.index, 1, rows_max);
-    rows_init(&top->objects.index, 1, rows_max);
-    rows_init(&top->folds.index, 1, rows_max);
+    rows_init(&top->rows.index, 1, 0, rows_max);
+    rows_init(&top->objects.index, 1, 0, rows_max);
+    rows_init(&top->folds.index, 1, 0, rows_max);
     return top;
 }
 

@@ -25,6 +25,7 @@ struct weir_pool_request {
     uint32_t size;
     uint32_t role, access;
     const char *database; /* NULL: the one of the configuration */
+    uint32_t sessions_max;
     int64_t deadline_ns;  /* for everything: waiting for a free session, name, handshake, pinning */
 };
 

@@ -23,7 +23,7 @@ START_TEST(rows_are_found_added_and_forgotten)
     unsigned forgotten = 0;
     char key[32];
 
-    rows_init(&rows, 3, 5000);
+    rows_init(&rows, 3, 0, 5000);
     for (uint64_t pass = 1; pass <= 20; pass++) {
         rows_begin(&rows);
         for (unsigned i = 0; i < 2000; i++) {
@@ -52,11 +52,11 @@ START_TEST(rows_are_found_added_and_forgotten)
 END_TEST
 
 /* True if another query that this version has, before `query` in the tables, has its group's name. */
-static bool group_is_taken(const struct query *query, int version)
+static bool group_is_taken(const struct query *query, const struct query_facts *facts)
 {
     for (const struct query *const *table = query_tables; *table; table++)
         for (const struct query *other = *table; other->group && other != query; other++)
-            if (query_applies(other, version) && strcmp(other->group, query->group) == 0)
+            if (query_applies(other, facts) && strcmp(other->group, query->group) == 0)
                 return true;
     return false;
 }
@@ -64,14 +64,17 @@ static bool group_is_taken(const struct query *query, int version)
 static void check_query(const struct query *query, int version)
 {
     const struct query_facts facts = {.version = version, .extschema = "public"};
-    static struct query_plan plan;
+    static char sql[QUERY_SQL_MAX];
+    struct query_plan plan;
     bool values = false;
 
-    ck_assert_msg(query_make(query, &facts, &plan), "%s does not fit", query->group);
+    if (!query_applies(query, &facts))
+        return;
+    ck_assert_msg(query_make(query, &facts, sql, sizeof(sql), &plan), "%s does not fit", query->group);
     ck_assert_msg(plan.ncolumns >= 1, "%s has no values in version %d", query->group, version);
     ck_assert_msg(!query->named || (plan.nlabels == 2 && plan.ncolumns == 1), "%s", query->group);
-    ck_assert_msg(!strchr(plan.sql, '@'), "%s: %s", query->group, plan.sql);
-    ck_assert_msg(!group_is_taken(query, version), "two queries \"%s\" in version %d", query->group, version);
+    ck_assert_msg(!strchr(sql, '@'), "%s: %s", query->group, sql);
+    ck_assert_msg(!group_is_taken(query, &facts), "two queries \"%s\" in version %d", query->group, version);
     for (const struct query_column *column = query->columns; column->name; column++) {
         ck_assert_msg(column->type != COLUMN_LABEL || !values, "%s: labels come first", query->group);
         values |= column->type != COLUMN_LABEL;
@@ -85,8 +88,7 @@ START_TEST(the_table_of_queries_is_sound)
     for (int version = 130000; version <= 180000; version += 10000)
         for (const struct query *const *table = query_tables; *table; table++)
             for (const struct query *query = *table; query->group; query++)
-                if (query_applies(query, version))
-                    check_query(query, version);
+                check_query(query, version);
 }
 END_TEST
 

@@ -1,0 +1,534 @@
+/* visit.c - one visit: all that is due in one database, in one message.
+ *
+ * The host calls collect for one group.  All groups that are due in the same database are served with it (host->due): their
+ * statements go to the server in one message of the simple protocol, one round trip, and as the answers come back each becomes
+ * the pass of its own group (host->next_pass).  libpq's pipeline mode would do the same, but it refuses COPY.
+ *
+ * The server runs such a message as one transaction and stops at the first error.  That group fails; those behind it are still
+ * due, and the next visit asks them again.  One that failed is left alone for a while, so that a lasting error does not cost a
+ * round trip each time.
+ *
+ * Every message begins with what is needed to know about the server (facts) and, in the pool's own database, with the list of
+ * databases; what it says counts from the next visit on.
+ */
+#include "pg_stats.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MESSAGE_MAX (1u << 20) /* bytes of one message */
+
+struct visit {
+    struct pg_stats *stats;
+    const struct weir_pool *pool;
+    void *provider;
+    struct target *target;
+    struct weir_pool_lease lease;
+    struct weir_pass pass;     /* that is open */
+    struct source *at;         /* ... and whose it is */
+    struct source *sources[SOURCES_DUE_MAX];
+    size_t count;
+    char *message;
+    size_t length, room;
+    struct copy *copy;
+    char sqlstate[6];
+    int64_t since_ns;          /* end of the answer before */
+    uint64_t backend_ns;
+    bool changed;              /* the facts are others than those the message was made with */
+};
+
+/* ---- What may be asked now -------------------------------------------------------------------------------------------------- */
+
+static void cost_of(const struct source *source, int64_t cost[PURSES])
+{
+    cost[PURSE_TIME] += source->cost_ns;
+    cost[PURSE_ROWS] += source->cost_rows;
+}
+
+static uint32_t source_priority(const struct source *source)
+{
+    return source->query ? source->query->priority : 0;
+}
+
+enum answer { ASK, FAILED_LATELY, TOO_DEAR };
+/* Whether the source may be asked now; `planned` is the cost of those before it, to which its own is added. */
+static enum answer may_ask(const struct source *source, int64_t planned[PURSES])
+{
+    int64_t cost[PURSES];
+
+    if (source->kind == SOURCE_UP)
+        return ASK;
+    if (source->retry_ns > host->now_ns())
+        return FAILED_LATELY;
+    memcpy(cost, planned, sizeof(cost));
+    cost_of(source, cost);
+    /* A first pass is never put off: `weir once` has no second, and nobody knows what it will cost. */
+    if (!source->fresh && source_priority(source) > 1 && !budget_allows(&source->stats->budget, cost))
+        return TOO_DEAR;
+    memcpy(planned, cost, sizeof(cost));
+    return ASK;
+}
+
+/* The source of a group that is due; NULL if its turn does not belong to this visit. */
+static struct source *source_of(const struct target *target, struct source *sources, size_t count, uint32_t group)
+{
+    for (size_t i = 0; i < count; i++)
+        if (sources[i].group == group && sources[i].target == target && sources[i].kind != SOURCE_FIGURES)
+            return &sources[i];
+    return NULL;
+}
+
+static struct source *source_due(const struct visit *visit, uint32_t group)
+{
+    struct pg_stats *stats = visit->stats;
+    struct source *found = visit->target == &stats->target ? source_of(visit->target, stats->sources, stats->nsources, group) : NULL;
+
+    for (struct database *database = stats->databases; database && !found; database = database->next)
+        if (database->at == visit->target)
+            found = source_of(visit->target, database->sources, database->nsources, group);
+    return found;
+}
+
+/* Those that are due in the same database, the most important first; `first` has its pass already. */
+static void choose(struct visit *visit, struct source *first, int64_t planned[PURSES])
+{
+    uint32_t groups[SOURCES_DUE_MAX];
+    size_t due = (size_t)host->due(visit->stats->self, groups, SOURCES_DUE_MAX);
+
+    visit->sources[visit->count++] = first;
+    for (size_t i = 0; i < due && visit->count < SOURCES_DUE_MAX; i++) {
+        struct source *source = source_due(visit, groups[i]);
+        size_t at = visit->count;
+
+        if (!source)
+            continue;
+        for (; at > 1 && source_priority(visit->sources[at - 1]) > source_priority(source); at--)
+            visit->sources[at] = visit->sources[at - 1];
+        visit->sources[at] = source;
+        visit->count++;
+    }
+    due = visit->count;
+    visit->count = 1;
+    for (size_t i = 1; i < due; i++)
+        if (may_ask(visit->sources[i], planned) == ASK)
+            visit->sources[visit->count++] = visit->sources[i];
+}
+
+/* ---- The message ------------------------------------------------------------------------------------------------------------- */
+
+static const char facts_sql[] =
+    "SELECT pg_catalog.pg_is_in_recovery(), e.extname, pg_catalog.quote_ident(n.nspname), e.extversion "
+    "FROM (VALUES (1)) AS one (row) LEFT JOIN (pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace) "
+    "ON e.extname = ANY (ARRAY['pg_stat_statements', 'pg_buffercache']); ";
+/* Whether the role may do more than a watcher needs. */
+static const char rights_sql[] =
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = current_user "
+    "AND (r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls)) "
+    "OR EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = ANY (ARRAY['pg_read_all_data', 'pg_write_all_data', "
+    "'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', 'pg_signal_backend', 'pg_maintain', "
+    "'pg_checkpoint', 'pg_create_subscription']) AND pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER')); ";
+
+static int message_add(struct visit *visit, const char *text, size_t length)
+{
+    if (visit->room - visit->length <= length) {
+        size_t room = visit->room * 2 + length + 4096;
+        char *larger = room < MESSAGE_MAX ? realloc(visit->message, room) : NULL;
+
+        if (!larger)
+            return WEIR_ENOMEM;
+        visit->message = larger;
+        visit->room = room;
+    }
+    memcpy(visit->message + visit->length, text, length);
+    visit->length += length;
+    visit->message[visit->length] = '\0';
+    return WEIR_OK;
+}
+
+/* What leads every message; NULL at the end. */
+static const char *leading(const struct visit *visit, size_t index)
+{
+    const char *const all[] = {facts_sql, visit->stats->config->require_least_privilege ? rights_sql : NULL,
+                               visit->target == &visit->stats->target ? databases_sql : NULL};
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (all[i] && n++ == index)
+            return all[i];
+    return NULL;
+}
+
+static int message_lead(struct visit *visit)
+{
+    const char *text;
+    int status = WEIR_OK;
+
+    visit->length = 0;
+    for (size_t i = 0; status == WEIR_OK && (text = leading(visit, i)) != NULL; i++)
+        status = message_add(visit, text, strlen(text));
+    return status;
+}
+
+/* ---- Answers ----------------------------------------------------------------------------------------------------------------- */
+
+static int message_send(struct visit *visit)
+{
+    visit->stats->round_trips++;
+    visit->since_ns = host->now_ns();
+    return visit->pool->send(visit->provider, visit->stats->self, &visit->lease, visit->message, NULL, visit->pass.deadline_ns);
+}
+
+static int result(struct visit *visit, PGresult **answer)
+{
+    return visit->pool->result(visit->provider, visit->stats->self, &visit->lease, answer, visit->sqlstate, visit->pass.deadline_ns);
+}
+
+static int unexpected(const struct visit *visit)
+{
+    return host->fail(visit->stats->self, WEIR_EFAIL, "the server's answer is not as asked for");
+}
+
+static int facts_take(struct visit *visit, const PGresult *answer)
+{
+    struct facts *known = &visit->target->facts, facts;
+
+    memset(&facts, 0, sizeof(facts)); /* it is compared as bytes */
+    facts.version = visit->lease.server_version;
+    facts.strong = known->strong;
+    if (PQnfields(answer) != 4 || PQntuples(answer) < 1)
+        return unexpected(visit);
+    facts.recovery = PQgetvalue(answer, 0, 0)[0] == 't';
+    for (int i = 0; i < PQntuples(answer) && facts.nextensions < EXTENSIONS_MAX; i++) {
+        struct extension *extension = &facts.extensions[facts.nextensions];
+        int major = 0, minor = 0;
+
+        if (PQgetisnull(answer, i, 1) || strlen(PQgetvalue(answer, i, 1)) >= sizeof(extension->name) ||
+            strlen(PQgetvalue(answer, i, 2)) >= sizeof(extension->schema))
+            continue;
+        snprintf(extension->name, sizeof(extension->name), "%s", PQgetvalue(answer, i, 1));
+        snprintf(extension->schema, sizeof(extension->schema), "%s", PQgetvalue(answer, i, 2));
+        if (sscanf(PQgetvalue(answer, i, 3), "%d.%d", &major, &minor) >= 1)
+            extension->version = major * 10000 + minor;
+        facts.nextensions++;
+    }
+    visit->changed = !visit->target->known || memcmp(known, &facts, sizeof(facts)) != 0;
+    *known = facts;
+    visit->target->known = true;
+    visit->target->session = visit->lease.session;
+    return WEIR_OK;
+}
+
+static int rights_take(struct visit *visit, const PGresult *answer)
+{
+    if (PQnfields(answer) != 1 || PQntuples(answer) != 1)
+        return unexpected(visit);
+    visit->target->facts.strong = PQgetvalue(answer, 0, 0)[0] == 't';
+    return WEIR_OK;
+}
+
+/* Reads what leads the message. */
+static int answers_lead(struct visit *visit)
+{
+    const char *text;
+
+    for (size_t i = 0; (text = leading(visit, i)) != NULL; i++) {
+        PGresult *answer = NULL;
+        int status = result(visit, &answer);
+
+        if (status == WEIR_OK && PQresultStatus(answer) != PGRES_TUPLES_OK)
+            status = unexpected(visit);
+        if (status == WEIR_OK)
+            status = text == facts_sql    ? facts_take(visit, answer)
+                     : text == rights_sql ? rights_take(visit, answer)
+                                          : databases_update(visit->stats, visit->lease.database, answer);
+        PQclear(answer);
+        if (status < 0)
+            return status;
+    }
+    return WEIR_OK;
+}
+
+/* The end of the whole message. */
+static int answers_end(struct visit *visit)
+{
+    PGresult *answer = NULL;
+    int status = result(visit, &answer);
+
+    if (status == WEIR_OK && answer)
+        status = unexpected(visit);
+    PQclear(answer);
+    return status;
+}
+
+/* The rows of one statement, into the pass that is open; or past it. */
+static int answer_read(struct visit *visit, struct source *source, bool wanted, size_t *bytes)
+{
+    PGresult *answer = NULL;
+    int status = result(visit, &answer);
+
+    if (status == WEIR_OK && PQresultStatus(answer) != PGRES_COPY_OUT)
+        status = unexpected(visit);
+    PQclear(answer);
+    if (status == WEIR_OK && wanted)
+        copy_begin(visit->copy, source, &visit->pass, visit->lease.server);
+    while (status == WEIR_OK) {
+        char *row = NULL;
+        int length;
+
+        status = visit->pool->copy_row(visit->provider, visit->stats->self, &visit->lease, &row, &length, visit->pass.deadline_ns);
+        if (status < 0 || length < 0)
+            break;
+        *bytes += (size_t)length;
+        if (wanted)
+            status = copy_message(visit->copy, row, (size_t)length);
+        PQfreemem(row);
+    }
+    answer = NULL;
+    if (status == WEIR_OK)
+        status = result(visit, &answer);
+    if (status == WEIR_OK && PQresultStatus(answer) != PGRES_COMMAND_OK)
+        status = unexpected(visit);
+    PQclear(answer);
+    return status == WEIR_OK && wanted ? copy_end(visit->copy) : status;
+}
+
+/* ---- One source's pass --------------------------------------------------------------------------------------------------------- */
+
+static void account(struct visit *visit, struct source *source, size_t bytes, size_t rows)
+{
+    struct cost *cost = source_cost(source);
+    int64_t now_ns = host->now_ns(), took[PURSES] = {now_ns - visit->since_ns, 0, (int64_t)rows};
+
+    visit->since_ns = now_ns;
+    source->last_ns = took[PURSE_TIME];
+    /* Quick to learn that something has become expensive, slow to forget it. */
+    source->cost_ns = took[PURSE_TIME] > source->cost_ns ? took[PURSE_TIME] : (source->cost_ns * 7 + took[PURSE_TIME]) / 8;
+    source->cost_rows = (int64_t)rows;
+    budget_spend(&visit->stats->budget, took);
+    cost->asked++;
+    cost->time_ns += took[PURSE_TIME];
+    cost->rows += rows;
+    cost->bytes += bytes;
+}
+
+/* What libpq has kept of the server's words: the first line, behind "ERROR:". */
+static void error_text(const struct visit *visit, char *text)
+{
+    const char *message = PQerrorMessage(visit->lease.connection), *colon = strstr(message, ":  ");
+    size_t length;
+
+    message = colon ? colon + 3 : message;
+    length = strcspn(message, "\n");
+    snprintf(text, REASON_MAX, "%s%s%.*s", visit->sqlstate, *visit->sqlstate ? ": " : "", (int)(length < 250 ? length : 250), message);
+}
+
+/* Reads the source's answer into the open pass, which is its own; what the pass ends with. */
+static int pass_read(struct visit *visit, struct source *source)
+{
+    size_t bytes = 0;
+    char reason[REASON_MAX];
+    int status;
+
+    if (!source->statement)
+        return WEIR_OK; /* this server has it not: the pass is empty */
+    status = answer_read(visit, source, true, &bytes);
+    account(visit, source, bytes, status == WEIR_OK ? copy_rows(visit->copy) : 0);
+    if (status == WEIR_OK) {
+        source_good(source);
+        source_forget(source, visit->pass.number);
+        return WEIR_OK;
+    }
+    if (!*visit->sqlstate)
+        return status; /* the connection, or the deadline; the pool has said which */
+    if (visit->changed)
+        return WEIR_KEEP; /* the message was made for a server that is another by now */
+    error_text(visit, reason);
+    status = source_failed(source, status, visit->sqlstate, reason);
+    return status == WEIR_EFAIL ? host->fail(visit->stats->self, status, "%s", reason) : status;
+}
+
+/* The pass of the source, which is open, without an answer of its own. */
+static int pass_up(struct visit *visit, int status)
+{
+    const struct weir_value value = {.series = visit->stats->up_series, .flags = WEIR_U64, .value.u64 = status == WEIR_OK};
+
+    if (status == WEIR_EINTR && host->now_ns() < visit->pass.deadline_ns)
+        return status; /* the collector is stopping: that says nothing of the server */
+    return host->publish(visit->stats->self, &value, 1);
+}
+
+/* Goes on to the pass of sources[i]: WEIR_OK; WEIR_EAGAIN if it is not due any more; WEIR_EINTR: come to an end. */
+static int pass_next(struct visit *visit, int status, size_t i)
+{
+    struct weir_pass pass = {.size = sizeof(pass)};
+    int next = host->next_pass(visit->stats->self, status, visit->sources[i]->group, &pass);
+
+    if (next != WEIR_OK)
+        return next;
+    visit->at->fresh = false;
+    visit->at = visit->sources[i];
+    visit->pass = pass;
+    return WEIR_OK;
+}
+
+/* Reads all answers, pass by pass; what the last one that was opened ends with. */
+static int passes_read(struct visit *visit)
+{
+    int status = WEIR_OK;
+
+    for (size_t i = 0; i < visit->count; i++) {
+        struct source *source = visit->sources[i];
+        size_t bytes = 0;
+
+        if (source != visit->at) {
+            int next = pass_next(visit, status, i);
+
+            if (next == WEIR_EINTR)
+                return status;
+            if (next == WEIR_EAGAIN) {
+                if (source->kind == SOURCE_QUERY && source->statement && answer_read(visit, source, false, &bytes) < 0)
+                    return status;
+                continue;
+            }
+        }
+        *visit->sqlstate = '\0';
+        status = source->kind == SOURCE_UP ? pass_up(visit, WEIR_OK) : pass_read(visit, source);
+        if (status != WEIR_OK && source->kind == SOURCE_QUERY)
+            return status; /* nothing behind it was run, or can be read */
+    }
+    return answers_end(visit) < 0 && status == WEIR_OK && visit->at->kind == SOURCE_QUERY ? WEIR_EFAIL : status;
+}
+
+/* ---- The visit ------------------------------------------------------------------------------------------------------------------ */
+
+/* Asks only what leads: for a session that is new to us. */
+static int introduce(struct visit *visit)
+{
+    int status;
+
+    if (visit->target->known && visit->target->session == visit->lease.session &&
+        visit->target->facts.version == visit->lease.server_version)
+        return WEIR_OK;
+    visit->target->known = false;
+    status = message_lead(visit);
+    if (status == WEIR_OK)
+        status = message_send(visit);
+    if (status == WEIR_OK)
+        status = answers_lead(visit);
+    return status == WEIR_OK ? answers_end(visit) : status;
+}
+
+/* A superuser, or a role that may write: not with this configuration. */
+static int refuse(const struct visit *visit)
+{
+    if (!visit->stats->config->require_least_privilege ||
+        !(visit->lease.flags & WEIR_POOL_SUPERUSER || visit->target->facts.strong))
+        return WEIR_OK;
+    return host->fail(visit->stats->self, WEIR_EFAIL, "role \"%s\" may do more than watch, and require_least_privilege is set: "
+                      "use a role that has pg_monitor only (sql/roles.sql)", PQuser(visit->lease.connection));
+}
+
+static int serve(struct visit *visit)
+{
+    int status = introduce(visit);
+    bool any = visit->at->kind == SOURCE_UP;
+
+    if (status == WEIR_OK && refuse(visit) < 0)
+        return WEIR_EFAIL;
+    if (status == WEIR_OK)
+        status = message_lead(visit);
+    for (size_t i = 0; i < visit->count && status == WEIR_OK; i++) {
+        struct source *source = visit->sources[i];
+
+        if (source->kind != SOURCE_QUERY)
+            continue;
+        status = source_prepare(source);
+        if (status < 0 && source != visit->at) { /* told when its own turn comes */
+            visit->count = i;
+            status = WEIR_OK;
+            break;
+        }
+        if (status == WEIR_OK && source->statement) {
+            status = message_add(visit, source->statement->copy, source->statement->copy_length);
+            any = true;
+        }
+    }
+    if (status == WEIR_OK && any)
+        status = message_send(visit);
+    if (status == WEIR_OK && any) {
+        visit->changed = false;
+        status = answers_lead(visit);
+    }
+    if (status < 0)
+        return visit->at->kind == SOURCE_UP ? pass_up(visit, status) : status;
+    return any ? passes_read(visit) : WEIR_OK;
+}
+
+/* A session; a database that cannot be had, though the server can, is left alone for a while. */
+static int acquire(struct visit *visit)
+{
+    struct target *target = visit->target;
+    struct weir_self *self = visit->stats->self;
+    const struct weir_pool_request request = {.size = sizeof(request), .role = WEIR_POOL_PRIMARY, .access = WEIR_POOL_READ_ONLY,
+                                              .database = target->database, .deadline_ns = visit->pass.deadline_ns};
+    int status;
+
+    if (target->retry_ns > host->now_ns())
+        return host->fail(self, WEIR_EAGAIN, "database \"%s\" could not be opened and is left alone for a while", target->database);
+    status = visit->pool->acquire(visit->provider, self, &request, &visit->lease);
+    if (status == WEIR_OK || !target->database || status != WEIR_EFAIL) {
+        target->backoff_ns = 0;
+        return status;
+    }
+    target->backoff_ns = target->backoff_ns ? target->backoff_ns * 2 : 5 * SECOND_NS;
+    if (target->backoff_ns > 300 * SECOND_NS)
+        target->backoff_ns = 300 * SECOND_NS;
+    target->retry_ns = host->now_ns() + target->backoff_ns;
+    return status;
+}
+
+/* What the server's process has spent on the visit. */
+static void account_backend(struct visit *visit)
+{
+    uint64_t now_ns = visit->lease.flags & WEIR_POOL_POOLER ? 0 : backend_cpu_ns(visit->lease.connection);
+    int64_t took[PURSES] = {0};
+
+    if (now_ns > visit->backend_ns && visit->backend_ns) {
+        took[PURSE_CPU] = (int64_t)(now_ns - visit->backend_ns);
+        visit->stats->backend_ns += now_ns - visit->backend_ns;
+        budget_spend(&visit->stats->budget, took);
+    }
+}
+
+int visit(struct source *source, const struct weir_pass *pass, const struct weir_pool *pool, void *provider)
+{
+    struct visit visit = {.stats = source->stats, .pool = pool, .provider = provider, .target = source->target, .at = source,
+                          .pass = *pass, .lease.size = sizeof(visit.lease)};
+    int64_t planned[PURSES] = {0};
+    enum answer answer = may_ask(source, planned);
+    int status;
+
+    if (answer == FAILED_LATELY)
+        return host->fail(source->stats->self, WEIR_EFAIL, "%s", source->reason);
+    if (answer == TOO_DEAR) {
+        source_cost(source)->deferred++;
+        return WEIR_KEEP;
+    }
+    status = acquire(&visit);
+    if (status < 0)
+        return source->kind == SOURCE_UP ? pass_up(&visit, status) : status;
+    if (!(visit.lease.flags & WEIR_POOL_POOLER))
+        visit.backend_ns = backend_cpu_ns(visit.lease.connection);
+    choose(&visit, source, planned);
+    visit.copy = copy_new();
+    status = visit.copy ? serve(&visit) : WEIR_ENOMEM;
+    visit.at->fresh = false;
+    account_backend(&visit);
+    pool->release(provider, source->stats->self, &visit.lease);
+    if (visit.target == &source->stats->target)
+        databases_sweep(source->stats, visit.at);
+    copy_free(visit.copy);
+    free(visit.message);
+    return status;
+}
