@@ -13,7 +13,7 @@
 enum cost_figure { COST_ASKED, COST_TIME, COST_FAILURES, COST_ROWS, COST_BYTES, COST_DEFERRED, COST_KEPT, COST_KEPT_AGE, COST_FIGURES };
 static const struct weir_family cost_families[COST_FIGURES] = {
     [COST_ASKED] = FAMILY(WEIR_COUNTER, "weir_pg_queries_total", NULL, "Statements asked of the server"),
-    [COST_TIME] = FAMILY(WEIR_COUNTER, "weir_pg_query_seconds_total", "seconds", "Time until their answers were read"),
+    [COST_TIME] = FAMILY(WEIR_COUNTER, "weir_pg_query_seconds_total", "seconds", "Time that the server has taken to answer them"),
     [COST_FAILURES] = FAMILY(WEIR_COUNTER, "weir_pg_query_failures_total", NULL, "Statements that the server refused"),
     [COST_ROWS] = FAMILY(WEIR_COUNTER, "weir_pg_query_rows_total", NULL, "Rows read"),
     [COST_BYTES] = FAMILY(WEIR_COUNTER, "weir_pg_query_bytes_total", "bytes", "Bytes of rows read"),

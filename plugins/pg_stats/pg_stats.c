@@ -60,22 +60,6 @@ const struct weir_host *host;
 
 /* ---- A turn ---------------------------------------------------------------------------------------------------------------- */
 
-/* `up` is served once per interval: that is how long an interval is. */
-static void budget_turn(struct pg_stats *stats)
-{
-    const struct pg_stats_config *config = stats->config;
-    int64_t now_ns = host->now_ns(), allowance[PURSES] = {config->budget_time_ns, config->budget_cpu_ns, config->budget_rows};
-
-    if (stats->up_ns) {
-        int64_t interval_ns = now_ns - stats->up_ns;
-
-        if (!allowance[PURSE_TIME])
-            allowance[PURSE_TIME] = interval_ns / 4;
-        budget_retime(&stats->budget, allowance, interval_ns);
-    }
-    stats->up_ns = now_ns;
-}
-
 static int collect(void *state, const struct weir_pass *pass)
 {
     struct pg_stats *stats = state;
@@ -86,8 +70,6 @@ static int collect(void *state, const struct weir_pass *pass)
 
     if (source->kind == SOURCE_FIGURES)
         return figures_publish(stats);
-    if (source->kind == SOURCE_UP)
-        budget_turn(stats);
     budget_fill(&stats->budget, host->now_ns());
     status = host->service_enter(stats->self, stats->config->pool, &table, &provider);
     if (status < 0)
@@ -172,11 +154,21 @@ static void want(struct pg_stats *stats, const struct query *query, size_t *coun
         stats->costs[stats->ncosts++].query = query;
 }
 
+/* A group without a query. */
+static int source_special(struct pg_stats *stats, enum source_kind kind, const char *name, uint32_t priority)
+{
+    struct source *source = &stats->sources[stats->nsources++];
+    const struct weir_group group = {.size = sizeof(group), .name = name, .context = source, .priority = priority};
+
+    *source = (struct source){.kind = kind, .stats = stats, .target = &stats->target};
+    return host->group(stats->self, &group, &source->group);
+}
+
 /* Which queries there are, and the sources that are asked once. */
 static int sources_make(struct pg_stats *stats)
 {
     size_t count = 0, room = queries_count(stats);
-    int status = WEIR_OK;
+    int status;
 
     stats->wanted = calloc(room + 1, sizeof(const struct query *));
     stats->costs = calloc(room + 1, sizeof(*stats->costs));
@@ -189,20 +181,11 @@ static int sources_make(struct pg_stats *stats)
                 want(stats, query, &count);
     for (const struct query *query = stats->custom; query->group; query++)
         want(stats, query, &count);
+    status = source_special(stats, SOURCE_UP, "up", 0);
     for (size_t i = 0; i < count && status == WEIR_OK; i++)
         if (stats->wanted[i]->scope == QUERY_SERVER)
             status = source_add(&stats->sources[stats->nsources++], stats, stats->wanted[i], NULL);
     return status;
-}
-
-/* A group without a query. */
-static int source_special(struct pg_stats *stats, enum source_kind kind, const char *name, uint32_t priority)
-{
-    struct source *source = &stats->sources[stats->nsources++];
-    const struct weir_group group = {.size = sizeof(group), .name = name, .context = source, .priority = priority};
-
-    *source = (struct source){.kind = kind, .stats = stats, .target = &stats->target};
-    return host->group(stats->self, &group, &source->group);
 }
 
 static int create(struct weir_self *self, const void *config, void **state)
@@ -221,9 +204,8 @@ static int create(struct weir_self *self, const void *config, void **state)
     budget_begin(&stats->budget, (const int64_t[PURSES]){INTERVAL_NS / 4, stats->config->budget_cpu_ns, stats->config->budget_rows},
                  INTERVAL_NS, host->now_ns());
     if ((status = custom_make(&stats->config->queries, &stats->custom)) < 0 || (status = sources_make(stats)) < 0 ||
-        (status = source_special(stats, SOURCE_UP, "up", 0)) < 0 || (status = host->family(self, &up, &up_id)) < 0 ||
-        (status = host->series(self, stats->sources[stats->nsources - 1].group, NULL, 0, &up_id, 1, &stats->up_series)) < 0 ||
-        (status = source_special(stats, SOURCE_FIGURES, "figures", FIGURES_PRIORITY)) < 0)
+        (status = host->family(self, &up, &up_id)) < 0 ||
+        (status = host->series(self, stats->sources[0].group, NULL, 0, &up_id, 1, &stats->up_series)) < 0 || (status = source_special(stats, SOURCE_FIGURES, "figures", FIGURES_PRIORITY)) < 0)
         return status;
     return figures_create(stats, stats->sources[stats->nsources - 1].group);
 }

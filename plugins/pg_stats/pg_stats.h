@@ -62,6 +62,7 @@ struct target {
     uint64_t session;
     struct facts facts;
     int64_t retry_ns, backoff_ns; /* after a failure to get a session of this database alone */
+    int64_t alone_until_ns; /* statements go one by one, after a deadline that came in the middle of several */
     char reason[REASON_MAX];
 };
 
@@ -89,6 +90,7 @@ struct source {
     struct database *database; /* NULL: asked once per server */
     struct target *target;
     uint32_t group;
+    int64_t timeout_ns;     /* of its own; 0: the instance's */
     struct statement *statement;
     struct rows rows;       /* those that have series */
     bool rows_void;         /* to be made anew */
@@ -102,7 +104,6 @@ struct source {
     char reason[REASON_MAX];
     int64_t cost_ns, cost_rows; /* of a pass, smoothed */
     int64_t last_ns;        /* what the last pass took */
-    bool last_good;
     size_t kept;            /* rows of which a value was kept in the last pass */
     int64_t kept_since_ns;  /* time of the oldest of them; CLOCK_MONOTONIC */
 };
@@ -111,7 +112,7 @@ struct source {
 struct cost {
     const struct query *query;
     uint64_t asked, failures, deferred, rows, bytes;
-    int64_t time_ns;
+    int64_t time_ns;        /* of the server */
 };
 
 struct database {

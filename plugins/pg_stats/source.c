@@ -55,6 +55,7 @@ int source_add(struct source *source, struct pg_stats *stats, const struct query
     source->target = database ? database->at : &stats->target;
     source->fresh = true;
     group_times(stats, query, &group);
+    source->timeout_ns = group.timeout_ns;
     if (database)
         group.offset_ns = offset_ns(stats, database);
     snprintf(name, sizeof(name), database ? "%s/%s" : "%s", query->group, database ? database->name : "");
@@ -255,7 +256,6 @@ int source_failed(struct source *source, int status, const char *sqlstate, const
 
     if (status == WEIR_EINTR || status == WEIR_EAGAIN)
         return status;
-    source->last_good = false;
     source_cost(source)->failures++;
     if (strcmp(sqlstate, "55P03") == 0) /* lock_timeout: somebody has been quicker than our look at pg_locks */
         return WEIR_KEEP;
@@ -272,7 +272,6 @@ void source_good(struct source *source)
 {
     source->failures = 0;
     source->retry_ns = 0;
-    source->last_good = true;
 }
 
 /* ---- Its end ------------------------------------------------------------------------------------------------------------- */

@@ -8,6 +8,10 @@
  * due, and the next visit asks them again.  One that failed is left alone for a while, so that a lasting error does not cost a
  * round trip each time.
  *
+ * The server holds answers back until it has 8 kB or all of them; when they come says nothing of how long each has taken.  So a
+ * small statement between two of ours brings the server's clock, and sets the time limit of the next one.  When the deadline of
+ * a pass comes all the same, nobody can say whose fault that is: for a while the database's statements then go one by one.
+ *
  * Every message begins with what is needed to know about the server (facts) and, in the pool's own database, with the list of
  * databases; what it says counts from the next visit on.
  */
@@ -17,7 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MESSAGE_MAX (1u << 20) /* bytes of one message */
+#define MESSAGE_MAX (1u << 20)    /* bytes of one message */
+#define ALONE_NS (60 * SECOND_NS)
 
 struct visit {
     struct pg_stats *stats;
@@ -33,7 +38,8 @@ struct visit {
     size_t length, room;
     struct copy *copy;
     char sqlstate[6];
-    int64_t since_ns;          /* end of the answer before */
+    int64_t began_ns;
+    double clock;              /* of the server, at the end of the answer before; s since the epoch */
     uint64_t backend_ns;
     bool changed;              /* the facts are others than those the message was made with */
 };
@@ -97,6 +103,8 @@ static void choose(struct visit *visit, struct source *first, int64_t planned[PU
     size_t due = (size_t)host->due(visit->stats->self, groups, SOURCES_DUE_MAX);
 
     visit->sources[visit->count++] = first;
+    if (visit->target->alone_until_ns > host->now_ns())
+        return;
     for (size_t i = 0; i < due && visit->count < SOURCES_DUE_MAX; i++) {
         struct source *source = source_due(visit, groups[i]);
         size_t at = visit->count;
@@ -159,6 +167,17 @@ static const char *leading(const struct visit *visit, size_t index)
     return NULL;
 }
 
+/* The server's clock, and how long the source's statement, which follows, may take; source NULL: the end. */
+static int message_tick(struct visit *visit, const struct source *source)
+{
+    int64_t limit_ns = source && source->timeout_ns ? source->timeout_ns : visit->pass.deadline_ns - visit->began_ns;
+    char text[200];
+    int length = snprintf(text, sizeof(text), "SELECT pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()), "
+                          "pg_catalog.set_config('statement_timeout', '%lld', true); ", (long long)(limit_ns / 1000000 + 1));
+
+    return message_add(visit, text, (size_t)length);
+}
+
 static int message_lead(struct visit *visit)
 {
     const char *text;
@@ -175,7 +194,6 @@ static int message_lead(struct visit *visit)
 static int message_send(struct visit *visit)
 {
     visit->stats->round_trips++;
-    visit->since_ns = host->now_ns();
     return visit->pool->send(visit->provider, visit->stats->self, &visit->lease, visit->message, NULL, visit->pass.deadline_ns);
 }
 
@@ -249,6 +267,23 @@ static int answers_lead(struct visit *visit)
     return WEIR_OK;
 }
 
+/* Reads the server's clock; *took_ns is how long it has been since the last time. */
+static int tick_read(struct visit *visit, int64_t *took_ns)
+{
+    PGresult *answer = NULL;
+    int status = result(visit, &answer);
+    double before = visit->clock;
+
+    if (status == WEIR_OK && (PQresultStatus(answer) != PGRES_TUPLES_OK || PQntuples(answer) != 1 || PQnfields(answer) != 2))
+        status = unexpected(visit);
+    if (status == WEIR_OK) {
+        visit->clock = strtod(PQgetvalue(answer, 0, 0), NULL);
+        *took_ns = visit->clock > before ? (int64_t)((visit->clock - before) * 1e9) : 0;
+    }
+    PQclear(answer);
+    return status;
+}
+
 /* The end of the whole message. */
 static int answers_end(struct visit *visit)
 {
@@ -295,19 +330,15 @@ static int answer_read(struct visit *visit, struct source *source, bool wanted, 
 
 /* ---- One source's pass --------------------------------------------------------------------------------------------------------- */
 
-static void account(struct visit *visit, struct source *source, size_t bytes, size_t rows)
+static void account(struct source *source, int64_t took_ns, size_t bytes, size_t rows)
 {
     struct cost *cost = source_cost(source);
-    int64_t now_ns = host->now_ns(), took[PURSES] = {now_ns - visit->since_ns, 0, (int64_t)rows};
 
-    visit->since_ns = now_ns;
-    source->last_ns = took[PURSE_TIME];
+    source->last_ns = took_ns;
     /* Quick to learn that something has become expensive, slow to forget it. */
-    source->cost_ns = took[PURSE_TIME] > source->cost_ns ? took[PURSE_TIME] : (source->cost_ns * 7 + took[PURSE_TIME]) / 8;
+    source->cost_ns = took_ns > source->cost_ns ? took_ns : (source->cost_ns * 7 + took_ns) / 8;
     source->cost_rows = (int64_t)rows;
-    budget_spend(&visit->stats->budget, took);
-    cost->asked++;
-    cost->time_ns += took[PURSE_TIME];
+    cost->time_ns += took_ns;
     cost->rows += rows;
     cost->bytes += bytes;
 }
@@ -327,34 +358,53 @@ static void error_text(const struct visit *visit, char *text)
 static int pass_read(struct visit *visit, struct source *source)
 {
     size_t bytes = 0;
+    int64_t took_ns = 0;
     char reason[REASON_MAX];
     int status;
 
     if (!source->statement)
         return WEIR_OK; /* this server has it not: the pass is empty */
+    source_cost(source)->asked++;
     status = answer_read(visit, source, true, &bytes);
-    account(visit, source, bytes, status == WEIR_OK ? copy_rows(visit->copy) : 0);
+    if (status == WEIR_OK)
+        status = tick_read(visit, &took_ns);
     if (status == WEIR_OK) {
+        account(source, took_ns, bytes, copy_rows(visit->copy));
         source_good(source);
         source_forget(source, visit->pass.number);
         return WEIR_OK;
     }
-    if (!*visit->sqlstate)
-        return status; /* the connection, or the deadline; the pool has said which */
+    if (!*visit->sqlstate && status != WEIR_ETIMEOUT)
+        return status; /* the connection; the pool has said what became of it */
+    if (status == WEIR_ETIMEOUT && visit->count > 1) {
+        visit->target->alone_until_ns = host->now_ns() + ALONE_NS;
+        return status;
+    }
     if (visit->changed)
         return WEIR_KEEP; /* the message was made for a server that is another by now */
-    error_text(visit, reason);
+    if (status == WEIR_ETIMEOUT)
+        snprintf(reason, sizeof(reason), "the server did not answer before the deadline");
+    else
+        error_text(visit, reason);
     status = source_failed(source, status, visit->sqlstate, reason);
-    return status == WEIR_EFAIL ? host->fail(visit->stats->self, status, "%s", reason) : status;
+    return status < 0 ? host->fail(visit->stats->self, WEIR_EFAIL, "%s", reason) : status;
 }
 
-/* The pass of the source, which is open, without an answer of its own. */
+/* The pass of `up`, which is open.  It comes once per interval: that is how long an interval is. */
 static int pass_up(struct visit *visit, int status)
 {
+    struct pg_stats *stats = visit->stats;
+    const struct pg_stats_config *config = stats->config;
+    int64_t now_ns = host->now_ns(), interval_ns = now_ns - stats->up_ns;
+    const int64_t allowance[PURSES] = {config->budget_time_ns ? config->budget_time_ns : interval_ns / 4, config->budget_cpu_ns,
+                                       config->budget_rows};
     const struct weir_value value = {.series = visit->stats->up_series, .flags = WEIR_U64, .value.u64 = status == WEIR_OK};
 
-    if (status == WEIR_EINTR && host->now_ns() < visit->pass.deadline_ns)
+    if (status == WEIR_EINTR && now_ns < visit->pass.deadline_ns)
         return status; /* the collector is stopping: that says nothing of the server */
+    if (stats->up_ns)
+        budget_retime(&stats->budget, allowance, interval_ns);
+    stats->up_ns = now_ns;
     return host->publish(visit->stats->self, &value, 1);
 }
 
@@ -375,9 +425,10 @@ static int pass_next(struct visit *visit, int status, size_t i)
 /* Reads all answers, pass by pass; what the last one that was opened ends with. */
 static int passes_read(struct visit *visit)
 {
-    int status = WEIR_OK;
+    int64_t took_ns;
+    int status = tick_read(visit, &took_ns);
 
-    for (size_t i = 0; i < visit->count; i++) {
+    for (size_t i = 0; i < visit->count && status == WEIR_OK; i++) {
         struct source *source = visit->sources[i];
         size_t bytes = 0;
 
@@ -387,7 +438,8 @@ static int passes_read(struct visit *visit)
             if (next == WEIR_EINTR)
                 return status;
             if (next == WEIR_EAGAIN) {
-                if (source->kind == SOURCE_QUERY && source->statement && answer_read(visit, source, false, &bytes) < 0)
+                if (source->kind == SOURCE_QUERY && source->statement &&
+                    (answer_read(visit, source, false, &bytes) < 0 || tick_read(visit, &took_ns) < 0))
                     return status;
                 continue;
             }
@@ -402,13 +454,24 @@ static int passes_read(struct visit *visit)
 
 /* ---- The visit ------------------------------------------------------------------------------------------------------------------ */
 
-/* Asks only what leads: for a session that is new to us. */
+/* Whether what is known of the target still holds: for the same session; in another database, over whose sessions others are
+ * visited in turn, as long as the server is the same. */
+static bool is_known(const struct visit *visit)
+{
+    const struct target *target = visit->target, *server = &visit->stats->target;
+
+    if (!target->known || target->facts.version != visit->lease.server_version)
+        return false;
+    return target->session == visit->lease.session ||
+           (target != server && server->known && server->facts.recovery == target->facts.recovery);
+}
+
+/* Asks only what leads, of a server that is new to us. */
 static int introduce(struct visit *visit)
 {
     int status;
 
-    if (visit->target->known && visit->target->session == visit->lease.session &&
-        visit->target->facts.version == visit->lease.server_version)
+    if (is_known(visit))
         return WEIR_OK;
     visit->target->known = false;
     status = message_lead(visit);
@@ -450,10 +513,14 @@ static int serve(struct visit *visit)
             break;
         }
         if (status == WEIR_OK && source->statement) {
-            status = message_add(visit, source->statement->copy, source->statement->copy_length);
+            status = message_tick(visit, source);
+            if (status == WEIR_OK)
+                status = message_add(visit, source->statement->copy, source->statement->copy_length);
             any = true;
         }
     }
+    if (status == WEIR_OK && any)
+        status = message_tick(visit, NULL);
     if (status == WEIR_OK && any)
         status = message_send(visit);
     if (status == WEIR_OK && any) {
@@ -488,23 +555,25 @@ static int acquire(struct visit *visit)
     return status;
 }
 
-/* What the server's process has spent on the visit. */
-static void account_backend(struct visit *visit)
+/* What the visit has cost. */
+static void account_visit(struct visit *visit)
 {
-    uint64_t now_ns = visit->lease.flags & WEIR_POOL_POOLER ? 0 : backend_cpu_ns(visit->lease.connection);
-    int64_t took[PURSES] = {0};
+    uint64_t backend_ns = visit->lease.flags & WEIR_POOL_POOLER ? 0 : backend_cpu_ns(visit->lease.connection);
+    int64_t took[PURSES] = {[PURSE_TIME] = host->now_ns() - visit->began_ns};
 
-    if (now_ns > visit->backend_ns && visit->backend_ns) {
-        took[PURSE_CPU] = (int64_t)(now_ns - visit->backend_ns);
-        visit->stats->backend_ns += now_ns - visit->backend_ns;
-        budget_spend(&visit->stats->budget, took);
+    if (backend_ns > visit->backend_ns && visit->backend_ns) {
+        took[PURSE_CPU] = (int64_t)(backend_ns - visit->backend_ns);
+        visit->stats->backend_ns += backend_ns - visit->backend_ns;
     }
+    for (size_t i = 0; i < visit->count; i++)
+        took[PURSE_ROWS] += visit->sources[i]->cost_rows;
+    budget_spend(&visit->stats->budget, took);
 }
 
 int visit(struct source *source, const struct weir_pass *pass, const struct weir_pool *pool, void *provider)
 {
     struct visit visit = {.stats = source->stats, .pool = pool, .provider = provider, .target = source->target, .at = source,
-                          .pass = *pass, .lease.size = sizeof(visit.lease)};
+                          .pass = *pass, .lease.size = sizeof(visit.lease), .began_ns = host->now_ns()};
     int64_t planned[PURSES] = {0};
     enum answer answer = may_ask(source, planned);
     int status;
@@ -524,7 +593,7 @@ int visit(struct source *source, const struct weir_pass *pass, const struct weir
     visit.copy = copy_new();
     status = visit.copy ? serve(&visit) : WEIR_ENOMEM;
     visit.at->fresh = false;
-    account_backend(&visit);
+    account_visit(&visit);
     pool->release(provider, source->stats->self, &visit.lease);
     if (visit.target == &source->stats->target)
         databases_sweep(source->stats, visit.at);
