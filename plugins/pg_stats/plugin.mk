@@ -15,4 +15,10 @@ pg_stats_la_LDFLAGS = $(PLUGIN_LDFLAGS)
 pg_stats_la_LIBADD = $(PQ_LIBS)
 noinst_PROGRAMS += plugins/pg_stats/document
 plugins_pg_stats_document_SOURCES = plugins/pg_stats/document.c $(PG_STATS_QUERIES)
+EXTRA_DIST += plugins/pg_stats/moving.md
+# On request: the end of the README, which is committed, from what the queries say.
+readme: plugins/pg_stats/document$(EXEEXT)
+	sed '/^## What it shows$$/q' $(srcdir)/plugins/pg_stats/README.md > readme.tmp && ./plugins/pg_stats/document readme >> readme.tmp && \
+	mv readme.tmp $(srcdir)/plugins/pg_stats/README.md
+.PHONY: readme
 endif
