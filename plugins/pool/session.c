@@ -5,10 +5,12 @@
 #include "session.h"
 
 #include <arpa/inet.h>
+#include <linux/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define SECOND_NS INT64_C(1000000000)
 #define SECRET_BYTES 4096u
@@ -39,11 +41,12 @@ static void ignore_notice(void *context, const PGresult *result)
     (void)result;
 }
 
-/* Waits for the connection's socket; a timeout or interruption dooms the session and asks the server to cancel. */
+/* Waits for the connection's socket; a timeout or interruption dooms the session and asks the server to cancel.  The deadline
+ * ends the waiting for a server that never stops talking, too. */
 static int wait_for(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                     int events, int64_t deadline_ns)
 {
-    int ready = host->wait_fd(user, PQsocket(session->connection), events, deadline_ns);
+    int ready = host->now_ns() < deadline_ns ? host->wait_fd(user, PQsocket(session->connection), events, deadline_ns) : WEIR_ETIMEOUT;
 
     if (ready >= 0)
         return ready;
@@ -165,7 +168,7 @@ static int pin(struct session *session, const struct weir_host *host, struct wei
 
     if (status < 0)
         goto out;
-    if (!facts) {
+    if (!facts || PQnfields(facts) != 3) {
         status = host->fail(user, WEIR_EFAIL, "the server did not say what it is");
         goto out;
     }
@@ -282,6 +285,26 @@ static int broken(struct session *session, const struct weir_host *host, struct 
     return host->fail(user, WEIR_EFAIL, "the connection broke: %s", text);
 }
 
+/* Bytes that the server has sent; 0 on a socket that is not TCP. */
+static uint64_t received(const struct session *session)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof(info);
+
+    return getsockopt(PQsocket(session->connection), IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
+}
+
+/* Takes what has come of an answer that began when `before` bytes had been received: libpq keeps all of it. */
+static int consume(struct session *session, const struct weir_host *host, struct weir_self *user, uint64_t before)
+{
+    if (!PQconsumeInput(session->connection))
+        return broken(session, host, user);
+    if (received(session) - before <= WEIR_POOL_ANSWER_BYTES_MAX)
+        return WEIR_OK;
+    session->doomed = true;
+    return host->fail(user, WEIR_ELIMIT, "an answer of the server is larger than %u MiB", WEIR_POOL_ANSWER_BYTES_MAX >> 20);
+}
+
 int session_send(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                  const char *sql, const struct weir_pool_parameters *parameters, int64_t deadline_ns)
 {
@@ -308,11 +331,19 @@ static int late(const struct weir_host *host, struct weir_self *user, int status
     return status == WEIR_ETIMEOUT ? host->fail(user, status, "the server did not answer before the deadline") : status;
 }
 
+/* A result that libpq would give again for ever: nobody asks for COPY FROM, and rows of a COPY TO are read before the next result. */
+static bool copies_on(const struct session *session, ExecStatusType kind)
+{
+    return kind == PGRES_COPY_IN || kind == PGRES_COPY_BOTH || (kind == PGRES_COPY_OUT && session->copying);
+}
+
 int session_result(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                    PGresult **result, char *sqlstate, int64_t deadline_ns)
 {
     char text[SESSION_REASON_MAX];
     const char *state;
+    ExecStatusType kind;
+    uint64_t before = received(session);
     int status;
 
     *result = NULL;
@@ -322,15 +353,23 @@ int session_result(struct session *session, const struct weir_host *host, struct
         status = wait_for(session, host, user, worker, POLLIN, deadline_ns);
         if (status < 0)
             return late(host, user, status);
-        if (!PQconsumeInput(session->connection))
-            return broken(session, host, user);
+        if ((status = consume(session, host, user, before)) < 0)
+            return status;
     }
     *result = PQgetResult(session->connection);
     if (!*result) {
         session->busy = false;
         return PQstatus(session->connection) == CONNECTION_OK ? WEIR_OK : broken(session, host, user);
     }
-    if (PQresultStatus(*result) != PGRES_FATAL_ERROR && PQresultStatus(*result) != PGRES_BAD_RESPONSE)
+    kind = PQresultStatus(*result);
+    if (copies_on(session, kind)) {
+        PQclear(*result);
+        *result = NULL;
+        session->doomed = true;
+        return host->fail(user, WEIR_EFAIL, "the server began a COPY that was not asked for");
+    }
+    session->copying = kind == PGRES_COPY_OUT;
+    if (kind != PGRES_FATAL_ERROR && kind != PGRES_BAD_RESPONSE)
         return WEIR_OK;
     state = PQresultErrorField(*result, PG_DIAG_SQLSTATE);
     clean(text, PQresultErrorField(*result, PG_DIAG_MESSAGE_PRIMARY));
@@ -346,7 +385,8 @@ int session_result(struct session *session, const struct weir_host *host, struct
         PGresult *rest;
 
         while (PQisBusy(session->connection)) {
-            if (wait_for(session, host, user, worker, POLLIN, deadline_ns) < 0 || !PQconsumeInput(session->connection)) {
+            if (wait_for(session, host, user, worker, POLLIN, deadline_ns) < 0 || received(session) - before > WEIR_POOL_ANSWER_BYTES_MAX ||
+                !PQconsumeInput(session->connection)) {
                 session->doomed = true;
                 return status;
             }
@@ -354,7 +394,12 @@ int session_result(struct session *session, const struct weir_host *host, struct
         rest = PQgetResult(session->connection);
         if (!rest)
             break;
+        kind = PQresultStatus(rest);
         PQclear(rest);
+        if (kind == PGRES_COPY_OUT || copies_on(session, kind)) {
+            session->doomed = true;
+            return status;
+        }
     }
     session->busy = false;
     return status;
@@ -363,14 +408,17 @@ int session_result(struct session *session, const struct weir_host *host, struct
 int session_copy_row(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                      char **row, int *length, int64_t deadline_ns)
 {
+    uint64_t before = received(session);
     int status;
 
     while ((*length = PQgetCopyData(session->connection, row, 1)) == 0) {
         status = wait_for(session, host, user, worker, POLLIN, deadline_ns);
         if (status < 0)
             return late(host, user, status);
-        if (!PQconsumeInput(session->connection))
-            return broken(session, host, user);
+        if ((status = consume(session, host, user, before)) < 0)
+            return status;
     }
+    if (*length < 0)
+        session->copying = false;
     return *length < -1 ? broken(session, host, user) : WEIR_OK;
 }

@@ -31,6 +31,7 @@ struct session {
     bool in_transaction;           /* behind a pooler, while lent */
     bool doomed;                   /* must be closed */
     bool busy;                     /* a statement's results are not all read */
+    bool copying;                  /* nor are the rows of a COPY */
 };
 
 /* Connects and pins; all of it until the deadline.  On failure the session is closed, and `reason` says why. */

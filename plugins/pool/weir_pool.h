@@ -17,6 +17,8 @@
 
 #define WEIR_POOL_SERVICE "pool"
 #define WEIR_POOL_VERSION 1u
+/* The largest result, or row of a COPY: libpq keeps it in memory. */
+#define WEIR_POOL_ANSWER_BYTES_MAX (16u << 20)
 
 enum weir_pool_role { WEIR_POOL_PRIMARY = 0, WEIR_POOL_REPLICA = 1, WEIR_POOL_ANY = 2 };
 enum weir_pool_access { WEIR_POOL_READ_ONLY = 0, WEIR_POOL_READ_WRITE = 1 };
@@ -67,7 +69,8 @@ struct weir_pool {
                 const struct weir_pool_parameters *parameters, int64_t deadline_ns);
     /* The next result, to be PQclear()ed, or NULL at the end of the statement.  A server error is WEIR_EFAIL with the
      * server's words recorded, escaped and cut; sqlstate (6 bytes) is filled when not NULL.  When the deadline passes the
-     * statement is cancelled (in bounded time) and the session will be closed. */
+     * statement is cancelled (in bounded time) and the session will be closed.  WEIR_ELIMIT: larger than
+     * WEIR_POOL_ANSWER_BYTES_MAX; what may become that large is asked for as COPY ... TO STDOUT. */
     int (*result)(void *pool, struct weir_self *user, struct weir_pool_lease *lease, PGresult **result, char *sqlstate,
                   int64_t deadline_ns);
     /* After a result of PGRES_COPY_OUT: the next row, to be PQfreemem()ed, and its length; length -1 at the end, after
