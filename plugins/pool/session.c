@@ -408,10 +408,11 @@ int session_result(struct session *session, const struct weir_host *host, struct
 int session_copy_row(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                      char **row, int *length, int64_t deadline_ns)
 {
-    uint64_t before = received(session);
+    uint64_t before = UINT64_MAX;
     int status;
 
     while ((*length = PQgetCopyData(session->connection, row, 1)) == 0) {
+        before = before == UINT64_MAX ? received(session) : before; /* most rows are there already, and cost no call */
         status = wait_for(session, host, user, worker, POLLIN, deadline_ns);
         if (status < 0)
             return late(host, user, status);
