@@ -20,5 +20,4 @@ EXTRA_DIST += plugins/pg_stats/moving.md
 readme: plugins/pg_stats/document$(EXEEXT)
 	sed '/^## What it shows$$/q' $(srcdir)/plugins/pg_stats/README.md > readme.tmp && ./plugins/pg_stats/document readme >> readme.tmp && \
 	mv readme.tmp $(srcdir)/plugins/pg_stats/README.md
-.PHONY: readme
 endif
