@@ -348,6 +348,17 @@ static int down(struct pool *pool, struct weir_self *user)
     return host->fail(user, WEIR_EAGAIN, "server %s is down: %s", pool->server, pool->reason);
 }
 
+/* Under the lock.  A database other than the configured one may be refused, or be gone, while the server is well: that says nothing
+ * of the server, and is told to the one who asked for it. */
+static int connect_failed(struct pool *pool, struct weir_self *user, const char *database, const char *reason)
+{
+    pool->counts[FIGURE_FAILURES]++;
+    if (database && !pool->down)
+        return host->fail(user, WEIR_EFAIL, "could not connect to database \"%s\": %s", database, reason);
+    server_failed(pool, reason);
+    return down(pool, user);
+}
+
 /* Connects an empty slot; called and returns without the lock. */
 static int slot_connect(struct pool *pool, struct weir_self *user, struct slot *slot, const char *database, int64_t deadline_ns)
 {
@@ -370,11 +381,8 @@ static int slot_connect(struct pool *pool, struct weir_self *user, struct slot *
     } else {
         slot->state = SLOT_EMPTY;
         slot_free(pool, slot);
-        if (status != WEIR_EINTR) {
-            pool->counts[FIGURE_FAILURES]++;
-            server_failed(pool, reason);
-            status = down(pool, user);
-        }
+        if (status != WEIR_EINTR)
+            status = connect_failed(pool, user, database, reason);
     }
     pthread_mutex_unlock(&pool->lock);
     return status;

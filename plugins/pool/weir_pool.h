@@ -58,7 +58,8 @@ struct weir_pool {
     uint32_t size, version;
 
     /* WEIR_OK and a lease; WEIR_EAGAIN while a failed server is left alone (backoff), WEIR_ETIMEOUT, WEIR_EINTR or
-     * WEIR_EFAIL with the reason recorded for `user`.  lease->size is set by the caller. */
+     * WEIR_EFAIL with the reason recorded for `user`; WEIR_EFAIL also for a database other than the configured one that cannot be had
+     * although the server may be well.  lease->size is set by the caller. */
     int (*acquire)(void *pool, struct weir_self *user, const struct weir_pool_request *request,
                    struct weir_pool_lease *lease);
     /* Returns the session.  One that is broken, in the middle of a result, or past its deadline is closed, not reused. */
