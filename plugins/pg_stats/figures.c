@@ -136,46 +136,53 @@ void figures_free(struct pg_stats *stats)
     free(stats->figures);
 }
 
-/* What all sources of some queries come to. */
-struct sum {
-    size_t kept;
-    int64_t kept_since_ns, last_ns;
-    bool failed;
-};
-
-static void sum_source(struct sum *sum, const struct source *source)
+static void sum_sources(const struct source *sources, size_t count)
 {
-    sum->last_ns += source->last_ns;
-    sum->failed |= source->failures != 0;
-    sum->kept += source->kept;
-    if (source->kept && source->kept_since_ns < sum->kept_since_ns)
-        sum->kept_since_ns = source->kept_since_ns;
+    for (size_t i = 0; i < count; i++) {
+        const struct source *source = &sources[i];
+        struct cost *cost = source->cost;
+
+        if (!cost)
+            continue;
+        cost->last_ns += source->last_ns;
+        cost->failing |= source->failures != 0;
+        cost->kept += source->kept;
+        if (source->kept && source->kept_since_ns < cost->kept_since_ns)
+            cost->kept_since_ns = source->kept_since_ns;
+    }
 }
 
-/* Of the queries with this group's name; or of this collector; or of all. */
-static struct sum sum_of(const struct pg_stats *stats, const char *group, const char *collector)
+/* What all sources of each group of queries come to. */
+static void sum(struct pg_stats *stats)
 {
-    struct sum sum = {.kept_since_ns = host->now_ns()};
-    const struct database *database = NULL;
-    const struct source *sources = stats->sources;
-    size_t count = stats->nsources;
+    for (size_t i = 0; i < stats->ncosts; i++) {
+        struct cost *cost = &stats->costs[i];
 
-    for (bool more = true; more;) {
-        for (size_t i = 0; i < count; i++) {
-            const struct query *query = sources[i].query;
-
-            if (query && (!group || strcmp(query->group, group) == 0) &&
-                (!collector || (query->collector && strcmp(query->collector, collector) == 0)))
-                sum_source(&sum, &sources[i]);
-        }
-        database = database ? database->next : stats->databases;
-        more = database != NULL;
-        if (more) {
-            sources = database->sources;
-            count = database->nsources;
-        }
+        cost->kept = 0;
+        cost->last_ns = 0;
+        cost->failing = false;
+        cost->kept_since_ns = host->now_ns();
     }
-    return sum;
+    sum_sources(stats->sources, stats->nsources);
+    for (const struct database *database = stats->databases; database; database = database->next)
+        sum_sources(database->sources, database->nsources);
+}
+
+/* What those of one collector come to; NULL: all. */
+static int64_t collector_ns(const struct pg_stats *stats, const char *collector, bool *failing)
+{
+    int64_t last_ns = 0;
+
+    *failing = false;
+    for (size_t i = 0; i < stats->ncosts; i++) {
+        const struct cost *cost = &stats->costs[i];
+
+        if (collector && (!cost->query->collector || strcmp(cost->query->collector, collector) != 0))
+            continue;
+        last_ns += cost->last_ns;
+        *failing |= cost->failing;
+    }
+    return last_ns;
 }
 
 struct values {
@@ -195,7 +202,6 @@ static int cost_publish(const struct pg_stats *stats, size_t i)
 {
     const struct cost *cost = &stats->costs[i];
     const uint32_t *series = stats->figures->costs[i], *collector = stats->figures->collectors[i];
-    struct sum sum = sum_of(stats, cost->query->group, NULL);
     struct values values = {.count = 0};
 
     put_count(&values, series[COST_ASKED], cost->asked);
@@ -204,12 +210,13 @@ static int cost_publish(const struct pg_stats *stats, size_t i)
     put_count(&values, series[COST_ROWS], cost->rows);
     put_count(&values, series[COST_BYTES], cost->bytes);
     put_count(&values, series[COST_DEFERRED], cost->deferred);
-    put_count(&values, series[COST_KEPT], sum.kept);
-    put(&values, series[COST_KEPT_AGE], sum.kept ? (double)(host->now_ns() - sum.kept_since_ns) / 1e9 : 0);
+    put_count(&values, series[COST_KEPT], cost->kept);
+    put(&values, series[COST_KEPT_AGE], cost->kept ? (double)(host->now_ns() - cost->kept_since_ns) / 1e9 : 0);
     if (collector[0] != WEIR_NO_SERIES) {
-        sum = sum_of(stats, NULL, cost->query->collector);
-        put(&values, collector[0], (double)sum.last_ns / 1e9);
-        put_count(&values, collector[1], !sum.failed);
+        bool failing;
+
+        put(&values, collector[0], (double)collector_ns(stats, cost->query->collector, &failing) / 1e9);
+        put_count(&values, collector[1], !failing);
     }
     return host->publish(stats->self, values.items, values.count);
 }
@@ -217,11 +224,14 @@ static int cost_publish(const struct pg_stats *stats, size_t i)
 int figures_publish(struct pg_stats *stats)
 {
     struct figures *figures = stats->figures;
-    struct sum all = sum_of(stats, NULL, NULL);
     struct values values = {.count = 0};
     uint64_t databases = 0, unreachable = 0;
+    int64_t last_ns;
+    bool failing;
     int status;
 
+    sum(stats);
+    last_ns = collector_ns(stats, NULL, &failing);
     for (const struct database *database = stats->databases; database; database = database->next) {
         databases++;
         unreachable += database->target.backoff_ns != 0;
@@ -235,8 +245,8 @@ int figures_publish(struct pg_stats *stats)
     put(&values, figures->self[SELF_BUDGET_LEFT], (double)stats->budget.left[PURSE_TIME] / 1e9);
     status = host->publish(stats->self, values.items, values.count);
     values.count = 0;
-    put(&values, figures->exporter[EXPORTER_DURATION], (double)all.last_ns / 1e9);
-    put_count(&values, figures->exporter[EXPORTER_ERROR], all.failed);
+    put(&values, figures->exporter[EXPORTER_DURATION], (double)last_ns / 1e9);
+    put_count(&values, figures->exporter[EXPORTER_ERROR], failing);
     put_count(&values, figures->exporter[EXPORTER_SCRAPES], ++figures->rounds);
     put_count(&values, figures->exporter[EXPORTER_RELOAD], 1);
     put(&values, figures->exporter[EXPORTER_RELOAD_TIME], figures->since);

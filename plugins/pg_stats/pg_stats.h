@@ -80,6 +80,17 @@ struct statement {
     size_t nkept;           /* columns that are COLUMN_KEPT */
 };
 
+/* What one group of queries has cost, over all databases. */
+struct cost {
+    const struct query *query;
+    uint64_t asked, failures, deferred, rows, bytes;
+    int64_t time_ns;        /* of the server */
+    /* What its sources come to, when figures are made. */
+    size_t kept;
+    int64_t kept_since_ns, last_ns;
+    bool failing;
+};
+
 enum source_kind { SOURCE_QUERY, SOURCE_UP, SOURCE_FIGURES };
 struct pg_stats;
 struct database;
@@ -87,6 +98,7 @@ struct source {
     enum source_kind kind;
     struct pg_stats *stats;
     const struct query *query;
+    struct cost *cost;
     struct database *database; /* NULL: asked once per server */
     struct target *target;
     uint32_t group;
@@ -106,13 +118,6 @@ struct source {
     int64_t last_ns;        /* what the last pass took */
     size_t kept;            /* rows of which a value was kept in the last pass */
     int64_t kept_since_ns;  /* time of the oldest of them; CLOCK_MONOTONIC */
-};
-
-/* What one group of queries has cost, over all databases. */
-struct cost {
-    const struct query *query;
-    uint64_t asked, failures, deferred, rows, bytes;
-    int64_t time_ns;        /* of the server */
 };
 
 struct database {
@@ -161,7 +166,6 @@ int source_failed(struct source *source, int status, const char *sqlstate, const
 void source_good(struct source *source);
 /* After a good pass: what several passes did not bring is forgotten. */
 void source_forget(struct source *source, uint64_t pass);
-struct cost *source_cost(const struct source *source);
 void statements_free(struct pg_stats *stats);
 
 /* ---- copy.c ---- */

@@ -41,6 +41,15 @@ static int64_t offset_ns(const struct pg_stats *stats, const struct database *da
     return (int64_t)(hash % (uint64_t)(86400 * SECOND_NS));
 }
 
+static struct cost *cost_of(struct pg_stats *stats, const struct query *query)
+{
+    struct cost *cost = stats->costs;
+
+    while (strcmp(cost->query->group, query->group) != 0)
+        cost++;
+    return cost;
+}
+
 int source_add(struct source *source, struct pg_stats *stats, const struct query *query, struct database *database)
 {
     char name[300];
@@ -51,6 +60,7 @@ int source_add(struct source *source, struct pg_stats *stats, const struct query
     source->kind = SOURCE_QUERY;
     source->stats = stats;
     source->query = query;
+    source->cost = cost_of(stats, query);
     source->database = database;
     source->target = database ? database->at : &stats->target;
     source->fresh = true;
@@ -60,16 +70,6 @@ int source_add(struct source *source, struct pg_stats *stats, const struct query
         group.offset_ns = offset_ns(stats, database);
     snprintf(name, sizeof(name), database ? "%s/%s" : "%s", query->group, database ? database->name : "");
     return host->group(stats->self, &group, &source->group);
-}
-
-struct cost *source_cost(const struct source *source)
-{
-    struct pg_stats *stats = source->stats;
-
-    for (size_t i = 0; i < stats->ncosts; i++)
-        if (strcmp(stats->costs[i].query->group, source->query->group) == 0)
-            return &stats->costs[i];
-    return NULL;
 }
 
 /* ---- Its statement ------------------------------------------------------------------------------------------------------ */
@@ -256,7 +256,7 @@ int source_failed(struct source *source, int status, const char *sqlstate, const
 
     if (status == WEIR_EINTR || status == WEIR_EAGAIN)
         return status;
-    source_cost(source)->failures++;
+    source->cost->failures++;
     if (strcmp(sqlstate, "55P03") == 0) /* lock_timeout: somebody has been quicker than our look at pg_locks */
         return WEIR_KEEP;
     if (source->failures < 100)

@@ -332,7 +332,7 @@ static int answer_read(struct visit *visit, struct source *source, bool wanted, 
 
 static void account(struct source *source, int64_t took_ns, size_t bytes, size_t rows)
 {
-    struct cost *cost = source_cost(source);
+    struct cost *cost = source->cost;
 
     source->last_ns = took_ns;
     /* Quick to learn that something has become expensive, slow to forget it. */
@@ -364,7 +364,7 @@ static int pass_read(struct visit *visit, struct source *source)
 
     if (!source->statement)
         return WEIR_OK; /* this server has it not: the pass is empty */
-    source_cost(source)->asked++;
+    source->cost->asked++;
     status = answer_read(visit, source, true, &bytes);
     if (status == WEIR_OK)
         status = tick_read(visit, &took_ns);
@@ -581,7 +581,7 @@ int visit(struct source *source, const struct weir_pass *pass, const struct weir
     if (answer == FAILED_LATELY)
         return host->fail(source->stats->self, WEIR_EFAIL, "%s", source->reason);
     if (answer == TOO_DEAR) {
-        source_cost(source)->deferred++;
+        source->cost->deferred++;
         return WEIR_KEEP;
     }
     status = acquire(&visit);
