@@ -56,7 +56,7 @@ include tests/plugins/plugins.mk
 
 if FUZZ
 FUZZ_FLAGS = $(AM_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
-check_PROGRAMS += tests/fuzz/fuzz_config tests/fuzz/fuzz_http tests/fuzz/fuzz_system
+check_PROGRAMS += tests/fuzz/fuzz_config tests/fuzz/fuzz_http tests/fuzz/fuzz_obfuscate tests/fuzz/fuzz_system
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c core/config.c core/mistakes.c core/outline.c core/schema.c core/secret.c core/log.c \
 	core/util/arena.c core/util/strbuf.c
 tests_fuzz_fuzz_config_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -66,6 +66,9 @@ tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c plugins/http/http.c plugin
 tests_fuzz_fuzz_http_CPPFLAGS = $(TEST_CPPFLAGS) $(MICROHTTPD_CFLAGS)
 tests_fuzz_fuzz_http_CFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_http_LDADD = $(MICROHTTPD_LIBS) $(CRYPT_LIBS)
+tests_fuzz_fuzz_obfuscate_SOURCES = tests/fuzz/fuzz_obfuscate.c plugins/pg_stats/obfuscate.c
+tests_fuzz_fuzz_obfuscate_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/pg_stats
+tests_fuzz_fuzz_obfuscate_CFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_system_SOURCES = tests/fuzz/fuzz_system.c plugins/system/parse.c
 tests_fuzz_fuzz_system_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/system
 tests_fuzz_fuzz_system_CFLAGS = $(FUZZ_FLAGS)

@@ -1,4 +1,5 @@
-/* check_pg_stats.c - the parts of pg_stats that need no server: rows, queries, the top-N. */
+/* check_pg_stats.c - the parts of pg_stats that need no server: rows, queries, the top-N, texts without values. */
+#include "obfuscate.h"
 #include "queries.h"
 #include "rows.h"
 #include "top.h"
@@ -506,6 +507,136 @@ START_TEST(top_tells_what_its_caller_says)
 }
 END_TEST
 
+/* ---- obfuscate ---------------------------------------------------------------------------------------------------------- */
+
+START_TEST(texts_lose_their_values)
+{
+    static const struct {
+        const char *sql, *shown;
+    } cases[] = {
+        {"", ""},
+        {"SELECT 1", "SELECT ?"},
+        {"  select\n\t a ,b\r\n from  t ; ", "select a,b from t;"},
+        {"SELECT 'x''y' || 'z'", "SELECT ? || ?"},
+        {"SELECT ''", "SELECT ?"},
+        {"SELECT E'it\\'s', e'\\\\', E'a''b' c", "SELECT ?, ?, ? c"},
+        {"SELECT U&'d\\0061t', u&'!0061' UESCAPE '!'", "SELECT ?, ? UESCAPE ?"},
+        {"SELECT b'01', X'1F', n'national' FROM t", "SELECT ?, ?, ? FROM t"},
+        {"SELECT $$it's$$, $a$ $$ $b$ $a$, $é$x$é$ z", "SELECT ?, ?, ? z"},
+        {"SELECT $1, $23::text, $_x$1$_x$", "SELECT $1, $23::text, ?"},
+        {"SELECT a$b$c, tab$$le FROM a$b", "SELECT a$b$c, tab$$le FROM a$b"},
+        {"SELECT 1.5, .5, 1e10, 1.5E-10, 0x1F, 0b01, 1_000, 5. FROM t1", "SELECT ?, ?, ?, ?, ?, ?, ?, ? FROM t1"},
+        {"SELECT (-5), f(+5), a - 5, a -5, a-5, 3<-2, 3 = -2, - 5", "SELECT (?), f(?), a - ?, a -?, a-?, ?<?, ? = ?, - ?"},
+        {"a[1:2], a[1], x.y[ 3 ]", "a[?:?], a[?], x.y[?]"},
+        {"FOR i IN 1..10", "FOR i IN ?..?"},
+        {"SELECT 1a, 12éx", "SELECT ?, ?"},
+        /* comments */
+        {"SELECT 1 -- secret 'x\n+ 2", "SELECT ? + ?"},
+        {"SELECT a--secret\r, b", "SELECT a, b"},
+        {"SELECT /* secret /* nested ' */ secret */ a/**/b", "SELECT a b"},
+        {"/* secret", ""},
+        {"a /* secret /* */ secret", "a"},
+        {"a /*/ secret */ b", "a b"},
+        {"a '--' b '/*' c '*/' d", "a ? b ? c ? d"},
+        {"a \"--\" \"/*\" b", "a \"--\" \"/*\" b"},
+        {"a - - b */ c", "a - - b */ c"},
+        /* identifiers */
+        {"SELECT \"a b\"\"c\", U&\"d\\0061\", \"it's\" FROM \"T\".\"ä\"", "SELECT \"a b\"\"c\", U&\"d\\0061\", \"it's\" FROM \"T\".\"ä\""},
+        {"SELECT type'x', e 'x', name 'y'", "SELECT type?, e ?, name ?"},
+        /* lists */
+        {"x IN (1, 2,3 , 'a', -4)", "x IN (?)"},
+        {"x IN ($1, $2, $3)", "x IN ($1)"},
+        {"x IN ($1 /*, ... */)", "x IN ($1)"},
+        {"x = ANY (ARRAY[1,2,3]) AND y IN ( 'a' )", "x = ANY (ARRAY[?]) AND y IN (?)"},
+        {"f(a, 1, 2), f(1 + x, 2), g()", "f(a, ?, ?), f(? + x, ?), g()"},
+        {"INSERT INTO t VALUES (1, 'a'), (2, 'b'),(3,'c') RETURNING x", "INSERT INTO t VALUES (?) RETURNING x"},
+        {"INSERT INTO t(a) values($1,$2),($3,$4)", "INSERT INTO t(a) values($1)"},
+        {"SELECT f(1), (2)", "SELECT f(?), (?)"},
+        {"VALUES (1, now()), (2, now())", "VALUES (?, now()), (?, now())"},
+        {"x IN (1, 2", "x IN (?"},
+        {"a ? 'x' AND b ?| ARRAY['y', 'z']", "a ? ? AND b ?| ARRAY[?]"},
+        /* what has no end is not shown */
+        {"SELECT 'secret", "SELECT ?"},
+        {"SELECT 'secret''", "SELECT ?"},
+        {"SELECT E'secret\\", "SELECT ?"},
+        {"SELECT E'secret\\'", "SELECT ?"},
+        {"SELECT $x$secret$y$ $$ secret", "SELECT ?"},
+        {"SELECT $$secret$", "SELECT ?"},
+        {"SELECT \"secret", "SELECT ?"},
+        {"SELECT \"a\"\"", "SELECT ?"},
+        {"SELECT $x, $", "SELECT $x, $"},
+        /* a backslash in a plain string: who knows */
+        {"SELECT 'C:\\dir', a", "SELECT ?, a"},
+        {"SELECT 'C:\\\\', a", "SELECT ?, a"},
+        {"SELECT 'C:\\', 'secret', secret", "SELECT ?"},
+        {"SELECT 'it\\'s secret', a", "SELECT ?"},
+        {"SELECT '\\\\\\' secret', a", "SELECT ?"},
+        {"SELECT U&'\\' secret', a", "SELECT ?"},
+        {"SELECT E'a'\n'\\' secret' x", "SELECT ? ?"},
+        {"SELECT 1e'\\' secret' x", "SELECT ??"},
+        /* utility statements */
+        {"ALTER ROLE bob WITH LOGIN PASSWORD 'secret' VALID UNTIL '2030-01-01'", "ALTER ROLE bob WITH LOGIN PASSWORD ? VALID UNTIL ?"},
+        {"CREATE USER bob ENCRYPTED PASSWORD $$secret$$", "CREATE USER bob ENCRYPTED PASSWORD ?"},
+        {"CREATE USER MAPPING FOR bob SERVER s OPTIONS (user 'secret', password 'secret')",
+         "CREATE USER MAPPING FOR bob SERVER s OPTIONS (user ?, password ?)"},
+        {"CREATE SUBSCRIPTION s CONNECTION 'host=h password=secret' PUBLICATION p", "CREATE SUBSCRIPTION s CONNECTION ? PUBLICATION p"},
+        {"SELECT * FROM dblink('password=secret', 'SELECT ''secret''') AS t(a int)", "SELECT * FROM dblink(?) AS t(a int)"},
+        {"COPY t FROM PROGRAM 'curl -u secret' WITH (FORMAT csv, DELIMITER E'\\t')", "COPY t FROM PROGRAM ? WITH (FORMAT csv, DELIMITER ?)"},
+        {"DO $do$ BEGIN PERFORM 'secret'; END $do$", "DO ?"},
+        {"set app.token = secret", "set app.token = ?"},
+        {"/* x */ SET LOCAL app.token TO secret, \"secret\", 'secret'; SELECT a = b", "SET LOCAL app.token TO ?; SELECT a = b"},
+        {"ALTER ROLE bob IN DATABASE d SET app.token TO secret", "ALTER ROLE bob IN DATABASE d SET app.token TO ?"},
+        {"ALTER SYSTEM SET primary_conninfo = secret", "ALTER SYSTEM SET primary_conninfo = ?"},
+        {"CREATE FUNCTION f() RETURNS int SET app.token = secret LANGUAGE sql", "CREATE FUNCTION f() RETURNS int SET app.token = ?"},
+        {"UPDATE t SET a = b, c = c + 1 WHERE d = 'x'", "UPDATE t SET a = b, c = c + ? WHERE d = ?"},
+        {"GRANT a TO b; ALTER TABLE t RENAME TO u", "GRANT a TO b; ALTER TABLE t RENAME TO u"},
+        /* not UTF-8, not SQL */
+        {"SELECT \xff\xfe, '\xc3', \xc3\x28 FROM \"\xf0\"", "SELECT \xff\xfe, ?, \xc3(FROM \"\xf0\""},
+        {"\x01\x02 a \x7f b", "a b"},
+        {"\\d t @ # % ^ & * ~ ` | { } : . \\'", "\\d t @ # % ^ & * ~ ` | { } : . \\?"},
+    };
+    char text[256];
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t length = obfuscate(cases[i].sql, strlen(cases[i].sql), text, sizeof(text));
+
+        ck_assert_msg(strcmp(text, cases[i].shown) == 0, "\"%s\" is \"%s\", not \"%s\"", cases[i].sql, text, cases[i].shown);
+        ck_assert_uint_eq(length, strlen(text));
+        ck_assert_ptr_null(strstr(text, "sec"));
+        /* Nor does any beginning of it, in any room, show more. */
+        for (size_t given = 0; given <= strlen(cases[i].sql); given++) {
+            for (size_t room = 1; room < 80; room += 7) {
+                length = obfuscate(cases[i].sql, given, text, room);
+                ck_assert_uint_lt(length, room);
+                ck_assert_uint_eq(length, strlen(text));
+                ck_assert_msg(!strstr(text, "sec"), "%zu of \"%s\": \"%s\"", given, cases[i].sql, text);
+            }
+        }
+    }
+}
+END_TEST
+
+START_TEST(texts_are_cut_between_characters)
+{
+    static const char sql[] = "äé€\xf0\x9f\x90\x98z"; /* of 2, 2, 3, 4 and 1 bytes */
+    static const size_t lengths[] = {0, 0, 2, 2, 4, 4, 4, 7, 7, 7, 7, 11, 12};
+    char text[4096], *many = malloc(2000000);
+    size_t length = 0;
+
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
+        ck_assert_uint_eq(obfuscate(sql, strlen(sql), text, i + 1), lengths[i]);
+    ck_assert_uint_eq(obfuscate("\x80\x80\x80\x80\x80\x80", 6, text, 6), 5); /* no character anywhere */
+    /* A long list takes no room. */
+    length += (size_t)sprintf(many, "SELECT * FROM t WHERE x IN (");
+    for (unsigned i = 0; i < 100000; i++)
+        length += (size_t)sprintf(many + length, "%u, ", i);
+    length += (size_t)sprintf(many + length, "0) AND y = 1");
+    obfuscate(many, length, text, 64);
+    ck_assert_str_eq(text, "SELECT * FROM t WHERE x IN (?) AND y = ?");
+    free(many);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pg_stats");
@@ -524,6 +655,8 @@ int main(void)
     tcase_add_test(all, top_rows_of_no_object_and_odd_ones);
     tcase_add_test(all, top_with_more_rows_than_it_may_keep);
     tcase_add_test(all, top_tells_what_its_caller_says);
+    tcase_add_test(all, texts_lose_their_values);
+    tcase_add_test(all, texts_are_cut_between_characters);
     suite_add_tcase(suite, all);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
