@@ -212,6 +212,15 @@ static struct weir_value value_last(const struct top *top, uint32_t slot, size_t
     return top->remembered[column] == NONE ? absent : value_at(top, slot, top->ncolumns + top->remembered[column]);
 }
 
+/* What two rows have in a column becomes what one has. */
+static void merge(const struct top *top, size_t column, struct weir_value *into, const struct weir_value *value)
+{
+    if (top->plan->columns[column]->flags & COLUMN_MAX)
+        value_raise(into, value);
+    else
+        value_add(into, value);
+}
+
 /* A gauge in this pass; one that could not be read and is kept is as it was. */
 static struct weir_value gauge(const struct top *top, uint32_t slot, size_t column)
 {
@@ -358,14 +367,6 @@ static struct weir_value *fold_open(struct top *top, uint32_t fold)
     return values;
 }
 
-static void fold_gauge(const struct top *top, struct weir_value *values, size_t column, const struct weir_value *value)
-{
-    if (top->plan->columns[column]->flags & COLUMN_MAX)
-        value_raise(&values[column], value);
-    else
-        value_add(&values[column], value);
-}
-
 /* A row that cannot be remembered. */
 static void row_beyond(struct top *top, const char *key, size_t length, const struct weir_value *row)
 {
@@ -375,7 +376,7 @@ static void row_beyond(struct top *top, const char *key, size_t length, const st
     top->counts.beyond++;
     for (size_t i = 0; i < top->ncolumns && values; i++)
         if (!is_counter(top, i))
-            fold_gauge(top, values, i, &row[i]);
+            merge(top, i, &values[i], &row[i]);
 }
 
 /* Makes a row known; NONE: no room. */
@@ -407,6 +408,12 @@ void top_row(struct top *top, const char *key, size_t length, const struct weir_
     }
     if (top->slots[slot].pass == top->pass) {
         top->counts.duplicates++;
+        for (size_t i = 0; i < top->ncolumns; i++) {
+            struct weir_value sum = value_at(top, slot, i);
+
+            merge(top, i, &sum, &values[i]);
+            value_put(top, slot, i, &sum);
+        }
         return;
     }
     top->slots[slot].pass = top->pass;
@@ -514,7 +521,7 @@ static void row_end(struct top *top, uint32_t slot, bool shown)
             value_add(&values[i], &value);
         } else if (!shown) {
             value = gauge(top, slot, i);
-            fold_gauge(top, values, i, &value);
+            merge(top, i, &values[i], &value);
         }
         value = value_at(top, slot, i);
         if (top->remembered[i] != NONE && value.flags != TOP_ABSENT)

@@ -6,7 +6,7 @@
  *  - gauges: the sum; with COLUMN_MAX the largest; absent when no row has one;
  *  - counters: by how much the others' have grown since the first pass.  It never falls, and grows by what an object grows
  *    while it is not shown; so the rate of members and "other" together is the rate of everything, whoever comes and goes.
- * An object that is itself called "other" is never a member.
+ * An object that is itself called "other" is never a member.  Rows with the same labels are one row, added up in the same way.
  *
  * A pass must be complete: what it does not bring is not there.  A counter that fell was reset and counts what it shows now, and
  * so does a row that is new after the first pass: it began since.
@@ -17,7 +17,7 @@
  * pass, and with a plain ranking their series would come and go all the time.  So an outsider must be strong for long, or at once
  * far above the others, and a member that is idle holds its place until somebody needs it.  The first pass goes by totals.
  *
- * Memory: up to rows_max rows are remembered, each with what its counters showed; one that FORGET_PASSES passes did not bring is
+ * Memory: up to rows_max rows are remembered, each with what its counters showed; one that TOP_FORGET_PASSES passes did not bring is
  * forgotten.  Of rows beyond that the gauges are in "other"; the growth of their counters is not known and is left out.
  * Threads: one.
  */
@@ -29,12 +29,12 @@
 #define TOP_ABSENT 2u /* in the flags of a value, in and out: there is none; WEIR_F64 and WEIR_U64 are the others */
 #define TOP_FORGET_PASSES 3u
 
-/* Of the pass that was ended last. */
+/* Of the last pass, when it has ended. */
 struct top_counts {
     size_t members;    /* objects shown singly */
     size_t objects;    /* all that are remembered */
     size_t beyond;     /* rows beyond rows_max */
-    size_t duplicates; /* rows with the labels of another one, which were left out */
+    size_t duplicates; /* rows that were added to another one of the same labels */
     uint64_t changes;  /* since the start: how often an outsider has taken a member's place */
 };
 /* A row of the result: labels as in a COPY's binary tuple (for each a big-endian int32 length, -1 for NULL, and its bytes), and

@@ -439,7 +439,7 @@ START_TEST(top_rows_of_no_object_and_odd_ones)
     }
     ck_assert_uint_eq(result->count, 3);
     ck_assert_uint_eq(must_show(result, "NULL", "u")[CALLS].value.u64, 300);
-    ck_assert_uint_eq(must_show(result, "a", "u")[CALLS].value.u64, 30);
+    ck_assert_uint_eq(must_show(result, "a", "u")[CALLS].value.u64, 60);
     ck_assert_uint_eq(must_show(result, "other", "u")[CALLS].value.u64, 2000000);
     ck_assert_double_eq(must_show(result, "other", "u")[SECONDS].value.f64, 500000);
     top_free(top);
