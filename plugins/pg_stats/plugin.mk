@@ -2,10 +2,12 @@ if WITH_PG_STATS
 plugin_LTLIBRARIES += pg_stats.la
 PG_STATS_QUERIES = plugins/pg_stats/queries.c plugins/pg_stats/queries.h plugins/pg_stats/query_rows.h \
 	plugins/pg_stats/queries_activity.c plugins/pg_stats/queries_cluster.c plugins/pg_stats/queries_objects.c \
-	plugins/pg_stats/queries_relations.c plugins/pg_stats/queries_replication.c
+	plugins/pg_stats/queries_relations.c plugins/pg_stats/queries_replication.c plugins/pg_stats/queries_statements.c \
+	plugins/pg_stats/statements.h
 # What needs neither server nor host.
 PG_STATS_PARTS = plugins/pg_stats/budget.c plugins/pg_stats/budget.h plugins/pg_stats/obfuscate.c \
-	plugins/pg_stats/obfuscate.h plugins/pg_stats/rows.c plugins/pg_stats/rows.h plugins/pg_stats/top.c plugins/pg_stats/top.h
+	plugins/pg_stats/obfuscate.h plugins/pg_stats/rows.c plugins/pg_stats/rows.h plugins/pg_stats/statements.c \
+	plugins/pg_stats/top.c plugins/pg_stats/top.h
 pg_stats_la_SOURCES = plugins/pg_stats/backend.c plugins/pg_stats/copy.c plugins/pg_stats/custom.c \
 	plugins/pg_stats/databases.c plugins/pg_stats/figures.c plugins/pg_stats/pg_stats.c plugins/pg_stats/pg_stats.h \
 	plugins/pg_stats/source.c plugins/pg_stats/visit.c $(PG_STATS_PARTS) $(PG_STATS_QUERIES)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 const struct query *const query_tables[] = {queries_cluster,   queries_activity, queries_replication,
-                                            queries_relations, queries_objects,  NULL};
+                                            queries_relations, queries_objects,  queries_statements, NULL};
 
 static bool has(int version, int min_version, int end_version)
 {

@@ -1,7 +1,8 @@
-/* check_pg_stats.c - the parts of pg_stats that need no server: rows, queries, the top-N, texts without values. */
+/* check_pg_stats.c - the parts of pg_stats that need no server: rows, queries, the top-N, averages, texts. */
 #include "obfuscate.h"
 #include "queries.h"
 #include "rows.h"
+#include "statements.h"
 #include "top.h"
 
 #include <check.h>
@@ -637,6 +638,236 @@ START_TEST(texts_are_cut_between_characters)
 }
 END_TEST
 
+/* ---- statements --------------------------------------------------------------------------------------------------------- */
+
+static const struct query *statements_query(void)
+{
+    const struct query *query = queries_statements;
+
+    while (strcmp(query->group, "statements") != 0)
+        query++;
+    return query;
+}
+
+/* Whatever the age of the server's extension: the figures that all have, once each. */
+START_TEST(statements_of_every_extension)
+{
+    static const char *const always[] = {"calls_total", "seconds_total", "rows_total", "block_read_seconds_total",
+                                         "block_write_seconds_total", "mean_seconds", "max_seconds"};
+    static const int newest[] = {10008, 10009, 10010, 10010, 10011, 10012};
+    static char sql[QUERY_SQL_MAX];
+    struct query_plan plan;
+
+    for (int version = 130000; version <= 180000; version += 10000) {
+        for (int extversion = 10004; extversion <= newest[version / 10000 - 13]; extversion++) {
+            const struct query_facts facts = {.version = version, .extversion = extversion, .extschema = "\"x\""};
+            bool ranked = false;
+
+            ck_assert(query_make(statements_query(), &facts, sql, sizeof(sql), &plan));
+            for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {
+                unsigned found = 0;
+
+                for (size_t j = 0; j < plan.ncolumns; j++)
+                    found += strcmp(plan.columns[j]->name, always[i]) == 0;
+                ck_assert_msg(found == 1, "%s of %d in %d: %u", always[i], extversion, version, found);
+            }
+            for (size_t j = 0; j < plan.ncolumns; j++) {
+                ranked |= plan.columns[j]->flags & COLUMN_RANK;
+                for (size_t k = 0; k < j; k++)
+                    ck_assert_str_ne(plan.columns[j]->name, plan.columns[k]->name);
+            }
+            ck_assert(ranked);
+            ck_assert((strstr(sql, "s.total_exec_time") != NULL) == (extversion >= 10008));
+            ck_assert((strstr(sql, "s.shared_blk_read_time") != NULL) == (extversion >= 10011));
+        }
+    }
+}
+END_TEST
+
+static const struct query_column calls_total = {.name = "calls_total", .type = COLUMN_INT8, .kind = WEIR_COUNTER},
+                                 seconds_total = {.name = "seconds_total", .type = COLUMN_FLOAT8, .kind = WEIR_COUNTER},
+                                 mean_seconds = {.name = "mean_seconds", .type = COLUMN_FLOAT8, .kind = WEIR_GAUGE};
+static const struct query_plan means_plan = {.labels = {&object_label, &user_label}, .nlabels = 2,
+                                             .columns = {&calls_total, &seconds_total, &mean_seconds}, .ncolumns = 3};
+
+static size_t key_put(char *key, const char *object, const char *user)
+{
+    size_t length = label_put(key, object);
+
+    return length + label_put(key + length, user);
+}
+
+static void feed_means(struct means *means, const char *object, uint64_t count, double spent)
+{
+    const struct weir_value values[3] = {{.flags = WEIR_U64, .value.u64 = count}, {.flags = WEIR_F64, .value.f64 = spent},
+                                         {.flags = TOP_ABSENT}};
+    char key[64];
+
+    means_row(means, key, key_put(key, object, "u"), values);
+}
+
+/* -1: none. */
+static double mean_of(struct means *means, const char *object)
+{
+    struct weir_value values[3] = {{.flags = TOP_ABSENT}, {.flags = TOP_ABSENT}, {.flags = TOP_ABSENT}};
+    char key[64];
+
+    means_fill(means, key, key_put(key, object, "u"), values);
+    return values[2].flags == TOP_ABSENT ? -1 : values[2].value.f64;
+}
+
+START_TEST(means_are_of_the_last_pass)
+{
+    struct means *means = means_new(&means_plan, 1, 10);
+    struct means_figures figures;
+
+    means_begin(means);
+    feed_means(means, "a", 10, 100); /* slow long ago */
+    feed_means(means, "b", 10, 1);
+    figures = means_end(means);
+    ck_assert_uint_eq(figures.entries, 2);
+    ck_assert_uint_eq(figures.slow, 0);
+    ck_assert_uint_eq(figures.calls, 0);
+    ck_assert_double_eq(mean_of(means, "a"), -1);
+    means_begin(means); /* failed */
+    feed_means(means, "a", 11, 200);
+    means_begin(means);
+    feed_means(means, "a", 14, 102);
+    feed_means(means, "b", 12, 4);
+    feed_means(means, "c", 2, 3); /* new */
+    figures = means_end(means);
+    ck_assert_double_eq(mean_of(means, "a"), 0.5);
+    ck_assert_double_eq(mean_of(means, "b"), 1.5);
+    ck_assert_double_eq(mean_of(means, "c"), 1.5);
+    ck_assert_double_eq(mean_of(means, "other"), -1);
+    ck_assert_uint_eq(figures.entries, 3);
+    ck_assert_uint_eq(figures.slow, 2);
+    ck_assert_uint_eq(figures.calls, 8);
+    ck_assert_double_eq(figures.seconds, 8);
+    means_begin(means);
+    feed_means(means, "a", 14, 102); /* idle */
+    feed_means(means, "b", 1, 2);    /* reset */
+    feed_means(means, "d", 1, 1);    /* of both levels */
+    feed_means(means, "d", 3, 5);
+    figures = means_end(means);
+    ck_assert_double_eq(mean_of(means, "a"), -1);
+    ck_assert_double_eq(mean_of(means, "b"), 2);
+    ck_assert_double_eq(mean_of(means, "d"), 1.5);
+    ck_assert_uint_eq(figures.slow, 2);
+    ck_assert_uint_eq(figures.calls, 13);
+    /* More than can be remembered. */
+    means_begin(means);
+    for (unsigned i = 0; i < 20; i++)
+        feed_means(means, name_of(i), 1, 100);
+    figures = means_end(means);
+    ck_assert_uint_eq(figures.entries, 20);
+    ck_assert_uint_eq(figures.slow, 6);
+    means_begin(means);
+    for (unsigned i = 0; i < 20; i++)
+        feed_means(means, name_of(i), 1, 100);
+    ck_assert_uint_eq(means_end(means).slow, 0);
+    means_free(means);
+    means_free(NULL);
+}
+END_TEST
+
+struct texts_shown {
+    size_t count;
+    char last[256];
+};
+
+static int take_text(void *context, const char *key, size_t length, const struct weir_value *values)
+{
+    struct texts_shown *shown = context;
+    uint32_t bytes[2];
+
+    memcpy(&bytes[0], key, 4);
+    memcpy(&bytes[1], key + 4 + be32toh(bytes[0]), 4);
+    ck_assert_uint_eq(length, 8 + be32toh(bytes[0]) + be32toh(bytes[1]));
+    ck_assert_uint_eq(values[0].value.u64, 1);
+    shown->count++;
+    snprintf(shown->last, sizeof(shown->last), "%.*s %.*s", (int)be32toh(bytes[0]), key + 4, (int)be32toh(bytes[1]),
+             key + 8 + be32toh(bytes[0]));
+    return WEIR_OK;
+}
+
+static void want(struct texts *texts, const char *queryid)
+{
+    char key[128];
+
+    texts_want(texts, key, key_put(key, queryid, "u"));
+}
+
+static void answer(struct texts *texts, const char *queryid, const char *query)
+{
+    char key[256];
+
+    texts_row(texts, key, key_put(key, queryid, query));
+}
+
+START_TEST(texts_are_asked_for_once)
+{
+    static const char sql[] = "SELECT WHERE x = ANY ('{}'::int8[]) y";
+    struct texts *texts = texts_new(4, 20);
+    struct texts_shown shown = {0};
+    char to[200];
+
+    texts_begin(texts);
+    ck_assert(!texts_ask(texts, 0, sql, to, sizeof(to)));
+    want(texts, "-123");
+    want(texts, "9");
+    want(texts, "-123"); /* another user */
+    want(texts, "other");
+    want(texts, NULL);
+    want(texts, "1}'; DROP TABLE x");
+    want(texts, "--1");
+    want(texts, "");
+    ck_assert(texts_ask(texts, 0, sql, to, sizeof(to)));
+    ck_assert_str_eq(to, "SELECT WHERE x = ANY ('{-123,9}'::int8[]) y");
+    answer(texts, "-123", "SELECT 'secret', abcdefghijkl");
+    answer(texts, "-123", "SELECT again");
+    answer(texts, "77", "SELECT unasked");
+    answer(texts, "9", NULL);
+    texts_asked(texts, 1000, 5);
+    ck_assert_int_eq(texts_show(texts, take_text, &shown), WEIR_OK);
+    ck_assert_uint_eq(shown.count, 1);
+    ck_assert_str_eq(shown.last, "-123 SELECT ?, abcdefghij");
+    /* Not before its time; then what is missing alone, three times at most. */
+    texts_begin(texts);
+    want(texts, "9");
+    ck_assert(!texts_ask(texts, 1000 + TEXTS_WAIT_NS - 1, sql, to, sizeof(to)));
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert(texts_ask(texts, 1000 + TEXTS_WAIT_NS, sql, to, sizeof(to)));
+        ck_assert_str_eq(to, "SELECT WHERE x = ANY ('{9}'::int8[]) y");
+    }
+    ck_assert(!texts_ask(texts, 1000 + TEXTS_WAIT_NS, sql, to, sizeof(to)));
+    shown.count = 0;
+    ck_assert_int_eq(texts_show(texts, take_text, &shown), WEIR_OK);
+    ck_assert_uint_eq(shown.count, 0); /* -123 is not shown any more */
+    /* What takes long is asked for less often. */
+    texts_asked(texts, 0, INT64_C(7000000000));
+    texts_begin(texts);
+    want(texts, "10");
+    ck_assert(!texts_ask(texts, INT64_C(699000000000), sql, to, sizeof(to)));
+    ck_assert(!texts_ask(texts, INT64_C(700000000000), sql, to, sizeof(sql)));
+    ck_assert(texts_ask(texts, INT64_C(700000000000), sql, to, sizeof(sql) + 3));
+    ck_assert_str_eq(to, "SELECT WHERE x = ANY ('{10}'::int8[]) y");
+    /* Full; those that were not shown for long make room. */
+    want(texts, "11");
+    want(texts, "12");
+    for (unsigned i = 0; i <= TEXTS_FORGET_PASSES + 1; i++) {
+        texts_begin(texts);
+        want(texts, "12");
+    }
+    want(texts, "12");
+    want(texts, "13");
+    ck_assert(texts_ask(texts, INT64_MAX, sql, to, sizeof(to)));
+    ck_assert_str_eq(to, "SELECT WHERE x = ANY ('{12,13}'::int8[]) y");
+    texts_free(texts);
+    texts_free(NULL);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pg_stats");
@@ -657,6 +888,9 @@ int main(void)
     tcase_add_test(all, top_tells_what_its_caller_says);
     tcase_add_test(all, texts_lose_their_values);
     tcase_add_test(all, texts_are_cut_between_characters);
+    tcase_add_test(all, statements_of_every_extension);
+    tcase_add_test(all, means_are_of_the_last_pass);
+    tcase_add_test(all, texts_are_asked_for_once);
     suite_add_tcase(suite, all);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
