@@ -72,8 +72,8 @@ struct query {
 /* All of them: arrays that end at group == NULL; the list ends at NULL. */
 extern const struct query *const query_tables[];
 
-extern const struct query queries_cluster[], queries_activity[], queries_replication[], queries_relations[], queries_objects[],
-    queries_statements[];
+extern const struct query queries_cluster[], queries_activity[], queries_progress[], queries_replication[], queries_relations[],
+    queries_objects[], queries_statements[];
 
 /* What decides the text of a statement. */
 struct query_facts {
