@@ -230,8 +230,8 @@ static struct weir_pass group_open(struct weir_self *self, struct schedule_entry
                               .deadline_ns = now_ns + entry->timeout_ns, .time_ns = pass->time_ns, .number = group->number + 1};
 }
 
-/* Ends it with the status of its collect; what was committed. */
-static enum weir_pass_status group_close(struct weir_self *self, int status)
+/* Ends it with the status of its collect. */
+static void group_close(struct weir_self *self, int status)
 {
     struct series_group *group = self->call_group;
     enum weir_pass_status committed, asked = WEIR_PASS_FAILED;
@@ -264,17 +264,17 @@ static enum weir_pass_status group_close(struct weir_self *self, int status)
         else if (committed == WEIR_PASS_OK)
             tell_success(self, entry, end_ns);
     }
+    self->failed += committed != WEIR_PASS_OK;
     end_groups(self);
     /* Short groups that are due together wake the sinks once. */
     self->sinks_asleep = true;
     entry = schedule_due(&self->schedule, due_until(self, end_ns));
     if (took_ns >= TOGETHER_NS || !entry || entry->group == group)
         wake_sinks(self);
-    return committed;
 }
 
-/* What was committed last; below 0 if the object was abandoned. */
-static int run_group(struct weir_self *self, struct schedule_entry *entry)
+/* One collect. */
+static void run_group(struct weir_self *self, struct schedule_entry *entry)
 {
     int64_t now_ns = clock_now_ns();
     struct weir_pass pass = group_open(self, entry, now_ns);
@@ -282,7 +282,8 @@ static int run_group(struct weir_self *self, struct schedule_entry *entry)
 
     call_begin(self, "collect", entry->group, now_ns, pass.deadline_ns);
     status = self->plugin->collect(self->state, &pass);
-    return call_end(self) ? (int)group_close(self, status) : WEIR_EINTR;
+    if (call_end(self))
+        group_close(self, status);
 }
 
 int instance_due(struct weir_self *self, uint32_t *groups, size_t room)
@@ -302,7 +303,7 @@ int instance_next_pass(struct weir_self *self, int status, uint32_t group, struc
         return WEIR_EAGAIN;
     if (self->overdue_told)
         tell_return(self, false);
-    (void)group_close(self, status);
+    group_close(self, status);
     now_ns = clock_now_ns();
     *pass = group_open(self, entry, now_ns);
     call_limit(self, entry->group, now_ns, pass->deadline_ns);
@@ -380,7 +381,7 @@ static bool run_once(struct weir_self *self, bool *flush_wanted)
     }
     if (!self->abandoned && self->mode == INSTANCE_RUN && !leaving(self) &&
         (entry = schedule_due(&self->schedule, due_until(self, clock_now_ns()))) != NULL) {
-        (void)run_group(self, entry);
+        run_group(self, entry);
         any = true;
     }
     return any;
@@ -450,11 +451,11 @@ static int create(struct weir_self *self)
 static int once(struct weir_self *self)
 {
     struct schedule_entry *entry;
-    int failed = 0;
 
+    self->failed = 0;
     while (!self->abandoned && (entry = schedule_due(&self->schedule, due_until(self, 0))) != NULL)
-        failed += run_group(self, entry) != WEIR_PASS_OK;
-    return failed;
+        run_group(self, entry);
+    return (int)self->failed;
 }
 
 static int reconfigure(struct weir_self *self)

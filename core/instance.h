@@ -81,6 +81,7 @@ struct weir_self { /* one object */
 
     bool groups_ending;           /* some of them are to be closed after the callback */
     bool sinks_asleep;            /* passes were committed that nobody was woken for */
+    uint32_t failed;              /* passes that committed no values; `weir once` counts them */
     bool limit_told;
     int64_t flush_due_ns;
     bool consume_failing;

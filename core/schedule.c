@@ -129,8 +129,9 @@ struct schedule_entry *schedule_find(const struct schedule *schedule, uint32_t i
 }
 
 /* The last turn of the grid that is not after now. */
-static int64_t phase_of(const struct schedule_entry *entry, int64_t now_ns, int64_t wall_ns)
+static int64_t phase_of(const struct schedule *schedule, const struct schedule_entry *entry, int64_t now_ns)
 {
+    int64_t wall_ns = now_ns - schedule->epoch_ns;
     int64_t since_ns = wall_ns % entry->interval_ns - entry->offset_ns % entry->interval_ns + entry->interval_ns;
 
     return now_ns - since_ns % entry->interval_ns;
@@ -162,7 +163,9 @@ int schedule_add(struct schedule *schedule, struct series_group *group, const st
     /* A plugin may ask for more than fits beside a time. */
     entry->interval_ns = entry->interval_ns < LONGEST_NS ? entry->interval_ns : LONGEST_NS;
     entry->timeout_ns = entry->timeout_ns < LONGEST_NS ? entry->timeout_ns : LONGEST_NS;
-    entry->phase_ns = phase_of(entry, now_ns, wall_ns);
+    if (schedule->added == 1)
+        schedule->epoch_ns = now_ns - wall_ns;
+    entry->phase_ns = phase_of(schedule, entry, now_ns);
     place = place_of(schedule, group->id);
     memmove(&schedule->entries[place + 1], &schedule->entries[place], (schedule->count++ - place) * sizeof(entry));
     schedule->entries[place] = entry;
@@ -217,7 +220,8 @@ void schedule_retime(struct schedule *schedule, int64_t interval_ns, int64_t tim
         if (entry->own_interval || entry->interval_ns == not_below(interval_ns, entry->interval_min_ns))
             continue;
         entry->interval_ns = not_below(interval_ns, entry->interval_min_ns);
-        entry->phase_ns = phase_of(entry, now_ns, wall_ns);
+        schedule->epoch_ns = now_ns - wall_ns;
+        entry->phase_ns = phase_of(schedule, entry, now_ns);
         if (entry->heap != &schedule->waiting)
             continue;
         entry->due_ns = next_turn(entry, now_ns);

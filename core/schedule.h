@@ -1,9 +1,9 @@
 /* schedule.h - when each group of one instance is due.
  *
- * A group's first turn is due when it is added; later ones lie on a grid of its interval whose phase is taken once from
- * wall time, so that a 15 s group runs at :00, :15, :30, :45, and one with an offset of 2 s at :02, :17, ...  Everything after
- * that is CLOCK_MONOTONIC: a step of the wall clock changes nothing, and a suspend or a slow pass costs turns that are counted
- * and skipped, never a burst.
+ * A group's first turn is due when it is added; later ones lie on a grid of its interval whose phase is taken from wall time
+ * once, and when the interval changes, so that a 15 s group runs at :00, :15, :30, :45, and one with an offset of 2 s at :02,
+ * :17, :32, :47.  Everything after that is CLOCK_MONOTONIC: a step of the wall clock changes nothing, and a suspend or a slow
+ * pass costs turns that are counted and skipped, never a burst.
  *
  * An entry is in one of two heaps, or in neither while its turn goes on: those that wait, by when they are due; those that are
  * due, by priority, then due longest, then the order of adding.  So thousands of groups cost each turn a few comparisons.
@@ -40,6 +40,7 @@ struct schedule {
     struct schedule_entry **entries; /* by the group's id */
     size_t count, room;
     struct schedule_heap ready, waiting;
+    int64_t epoch_ns; /* CLOCK_MONOTONIC of wall time 0, the same for all, so that groups of one interval are due at one time */
     uint64_t added;
     struct schedule_entry *told; /* those whose failure was told */
 };

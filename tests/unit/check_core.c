@@ -76,13 +76,20 @@ START_TEST(groups_due_together_run_in_order_and_none_starves)
 
     number(groups, 3);
     for (unsigned i = 0; i < 3; i++)
-        add(&schedule, &groups[i], S, S, 100 * S, 0);
+        add(&schedule, &groups[i], S, S, 100 * S - i, 2 * i); /* clocks are never read at one moment */
+    for (unsigned i = 0; i < 3; i++) {
+        struct schedule_entry *entry = schedule_find(&schedule, i + 1);
+
+        schedule_began(&schedule, entry, 100 * S);
+        schedule_ended(&schedule, entry, 100 * S);
+        ck_assert_int_eq(entry->due_ns, 101 * S);
+    }
     for (unsigned i = 0; i < 9; i++) {
-        struct schedule_entry *entry = schedule_due(&schedule, 100 * S + i * 2 * S);
+        struct schedule_entry *entry = schedule_due(&schedule, 101 * S + i * 2 * S);
 
         ck_assert_ptr_eq(entry->group, &groups[i % 3]);
-        schedule_began(&schedule, entry, 100 * S + i * 2 * S);
-        schedule_ended(&schedule, entry, 100 * S + (i + 1) * 2 * S); /* each takes twice its interval */
+        schedule_began(&schedule, entry, 101 * S + i * 2 * S);
+        schedule_ended(&schedule, entry, 101 * S + (i + 1) * 2 * S); /* each takes twice its interval */
     }
     schedule_remove(&schedule, &groups[0]);
     ck_assert_uint_eq(schedule.count, 2);

@@ -1,7 +1,8 @@
 /* check_reload.c - reloads of a whole core with plugins of its own: what goes on, what is replaced, what is undone.
  *
- * Three plugins in this program: `part` (a source that fails or hangs where its options say), `well` (a provider) with `user`
- * (a source that is inside it most of the time), and `witness` (a sink that believes nothing).
+ * Plugins in this program: `part` (a source that fails or hangs where its options say), `batch` (a source whose collect is each
+ * test's own), `well` (a provider) with `user` (a source that is inside it most of the time), and `witness` (a sink that believes
+ * nothing).
  */
 #include "host.h"
 #include "log.h"
@@ -15,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#undef fail /* Check's; the host has one of its own */
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define RANDOM_RELOADS 150u
@@ -144,6 +147,77 @@ static const struct weir_plugin part_plugin = {
     .size = sizeof(struct weir_plugin), .roles = WEIR_SOURCE, .name = "part", .version = "1", .summary = "s", .options = part_options,
     .option_stride = sizeof(struct weir_option), .config_size = sizeof(struct part_config), .check = part_check, .create = part_create,
     .start = part_start, .reconfigure = part_reconfigure, .collect = part_collect, .stop = part_stop, .destroy = part_destroy};
+
+/* ---- batch: a source that serves several groups in one collect ------------------------------------------------------- */
+
+#define BATCH_GROUPS 6u
+struct batch {
+    struct weir_self *self;
+    uint32_t family, groups[BATCH_GROUPS], series[BATCH_GROUPS]; /* of the names "a", "b", ... */
+};
+struct batch_config {
+    const char *note;
+};
+static const struct weir_option batch_options[] = {
+    {.name = "note", .type = WEIR_STRING, .offset = offsetof(struct batch_config, note)}, {.name = NULL}};
+typedef int batch_serve(struct batch *batch, const struct weir_pass *pass);
+static _Atomic(batch_serve *) batch_serve_as;
+static struct weir_group batch_as[BATCH_GROUPS]; /* what groups are made with, but for name and context */
+static _Atomic int batch_outside;                /* what next_pass says outside of collect */
+static _Atomic unsigned batch_collects;
+
+static int batch_group(struct batch *batch, unsigned i)
+{
+    const char name[] = {(char)('a' + i), '\0'};
+    const struct weir_label labels[] = {{"group", name}, {"title", host->name(batch->self)}};
+    struct weir_group group = batch_as[i];
+    int status;
+
+    group.size = sizeof(group);
+    group.name = name;
+    group.context = (void *)(uintptr_t)i;
+    status = host->group(batch->self, &group, &batch->groups[i]);
+    return status < 0 ? status : host->series(batch->self, batch->groups[i], labels, 2, &batch->family, 1, &batch->series[i]);
+}
+
+static int batch_create(struct weir_self *self, const void *config, void **state)
+{
+    const struct weir_family family = {.size = sizeof(family), .kind = WEIR_GAUGE, .name = "batch", .help = "h"};
+    struct weir_pass pass = {.size = sizeof(pass)};
+    struct batch *batch = calloc(1, sizeof(*batch));
+    int status;
+
+    (void)config;
+    *state = batch;
+    batch->self = self;
+    status = host->family(self, &family, &batch->family);
+    for (unsigned i = 0; i < BATCH_GROUPS - 1 && status >= 0; i++) /* one is for later */
+        status = batch_group(batch, i);
+    atomic_store(&batch_outside, host->next_pass(self, WEIR_OK, batch->groups[1], &pass));
+    ck_assert_int_eq(host->due(self, &pass.group, 1), WEIR_EINVAL);
+    return status;
+}
+
+static int batch_publish(struct batch *batch, const struct weir_pass *pass)
+{
+    const struct weir_value value = {.series = batch->series[(uintptr_t)pass->context], .flags = WEIR_U64, .value.u64 = pass->number};
+
+    return host->publish(batch->self, &value, 1);
+}
+
+static int batch_collect(void *state, const struct weir_pass *pass)
+{
+    batch_serve *serve = atomic_load(&batch_serve_as);
+    int status = serve(state, pass);
+
+    atomic_fetch_add(&batch_collects, 1);
+    return status;
+}
+
+static const struct weir_plugin batch_plugin = {
+    .size = sizeof(struct weir_plugin), .roles = WEIR_SOURCE, .name = "batch", .version = "1", .summary = "s", .options = batch_options,
+    .option_stride = sizeof(struct weir_option), .config_size = sizeof(struct batch_config), .create = batch_create,
+    .collect = batch_collect, .destroy = free};
 
 /* ---- well and user: a service and somebody inside ---------------------------------------------------------------------- */
 
@@ -363,7 +437,7 @@ static char why[RELOAD_REASON_MAX];
 
 static const struct weir_plugin *resolve(void *context, const char *name, char *reason, size_t size)
 {
-    const struct weir_plugin *const plugins[] = {&part_plugin, &well_plugin, &user_plugin, &witness_plugin};
+    const struct weir_plugin *const plugins[] = {&part_plugin, &batch_plugin, &well_plugin, &user_plugin, &witness_plugin};
 
     (void)context;
     for (size_t i = 0; i < sizeof(plugins) / sizeof(plugins[0]); i++)
@@ -385,7 +459,7 @@ static int load(const char *format, ...)
 
     ck_assert_ptr_nonnull(file);
     va_start(args, format);
-    fputs("plugins = { \"part\", \"well\", \"user\", \"witness\" }\ninterval = \"100ms\"\nlog_level = \"error\"\n", file);
+    fputs("plugins = { \"part\", \"batch\", \"well\", \"user\", \"witness\" }\ninterval = \"100ms\"\nlog_level = \"error\"\n", file);
     vfprintf(file, format, args);
     va_end(args);
     fclose(file);
@@ -410,10 +484,12 @@ static void setup(void)
     all = instances_new();
     ck_assert_ptr_nonnull(all);
 }
+static bool stopped; /* by the test */
 static void teardown(void)
 {
     atomic_store(&released, true);
-    (void)instances_stop(all, clock_now_ns() + 30 * CLOCK_SECOND_NS);
+    if (!stopped)
+        (void)instances_stop(all, clock_now_ns() + 30 * CLOCK_SECOND_NS);
     for (int64_t until_ns = clock_now_ns() + 60 * CLOCK_SECOND_NS; !instances_reap(all) && clock_now_ns() < until_ns;)
         usleep(1000);
     ck_assert_ptr_null(all->abandoned);
@@ -605,6 +681,350 @@ START_TEST(a_sink_is_replaced_and_misses_nothing)
 }
 END_TEST
 
+/* ---- Several groups in one collect ------------------------------------------------------------------------------------------ */
+
+static struct series_group *batch_group_of(const char *name)
+{
+    struct series_group *group = group_of("batch/a");
+
+    while (group && strcmp(group->name, name) != 0)
+        group = atomic_load(&group->sibling);
+    ck_assert_ptr_nonnull(group);
+    return group;
+}
+static uint64_t batch_passes(const char *name)
+{
+    return atomic_load(&batch_group_of(name)->passes_ok);
+}
+static uint64_t batch_failures(const char *name)
+{
+    return atomic_load(&batch_group_of(name)->passes_failed);
+}
+static const char *batch_error(void)
+{
+    return seats_find(&all->seats, "batch/a")->error;
+}
+
+/* Goes on with all that are due, in their order. */
+static int serve_all(struct batch *batch, const struct weir_pass *pass)
+{
+    uint32_t due[BATCH_GROUPS];
+    struct weir_pass next = {.size = sizeof(next)};
+    int64_t before_ns = pass->time_ns;
+    int count = host->due(batch->self, due, BATCH_GROUPS), status = batch_publish(batch, pass);
+
+    ck_assert_int_ge(count, 0);
+    ck_assert_int_eq(host->due(batch->self, due, 1), count ? 1 : 0);
+    for (int i = 0; i < count; i++) {
+        ck_assert_int_eq(host->next_pass(batch->self, status, due[i], &next), WEIR_OK);
+        ck_assert_uint_eq(next.size, sizeof(next));
+        ck_assert_uint_eq(next.group, due[i]);
+        ck_assert_uint_eq(batch->groups[(uintptr_t)next.context], due[i]);
+        ck_assert_int_gt(next.time_ns, before_ns);
+        ck_assert_int_gt(next.deadline_ns, host->now_ns());
+        before_ns = next.time_ns;
+        status = batch_publish(batch, &next);
+    }
+    return status;
+}
+START_TEST(one_collect_serves_all_that_are_due)
+{
+    atomic_store(&batch_serve_as, serve_all);
+    ck_assert_int_eq(load("batch \"a\" { }\n"), WEIR_OK);
+    ck_assert_int_eq(atomic_load(&batch_outside), WEIR_EINVAL);
+    WAIT(batch_passes("e") > 5);
+    WAIT(witness_live("batch/") == 5);
+    ck_assert_uint_le(atomic_load(&batch_collects), batch_passes("e") + 2); /* those five are on one grid */
+    for (const char *name = "a\0b\0c\0d\0e\0"; *name; name += 2)
+        ck_assert_uint_eq(batch_failures(name), 0);
+}
+END_TEST
+
+/* In the second round: a is good, b kept, c fails with a reason, d without one, e is what no status is; the third, in which all are good,
+ * begins when the test lets it. */
+static int serve_statuses(struct batch *batch, const struct weir_pass *pass)
+{
+    struct weir_pass next = {.size = sizeof(next)}, untouched;
+
+    while (pass->number > 2 && !atomic_load(&released))
+        usleep(1000);
+    if (pass->number != 2 || pass->group != batch->groups[0])
+        return serve_all(batch, pass);
+    memset(&untouched, 7, sizeof(untouched));
+    untouched.size = sizeof(untouched);
+    next = untouched;
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_OK, batch->groups[0], &next), WEIR_EAGAIN); /* itself */
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_OK, 0, &next), WEIR_EAGAIN);
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_OK, UINT32_MAX, &next), WEIR_EAGAIN);
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_OK, group_of("part/p")->id, &next), WEIR_EAGAIN); /* another's */
+    ck_assert_mem_eq(&next, &untouched, sizeof(next));
+    batch_publish(batch, pass);
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_OK, batch->groups[1], &next), WEIR_OK);
+    ck_assert_uint_eq(next.number, 2);
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_KEEP, batch->groups[0], &next), WEIR_EAGAIN); /* had its turn */
+    batch_publish(batch, &next);
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_KEEP, batch->groups[2], &next), WEIR_OK);
+    batch_publish(batch, &next);
+    host->fail(batch->self, WEIR_EFAIL, "the reason of c");
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_EFAIL, batch->groups[3], &next), WEIR_OK);
+    ck_assert_str_eq(batch_error(), "group \"c\": the reason of c");
+    batch_publish(batch, &next);
+    next.size = offsetof(struct weir_pass, time_ns); /* an older plugin's */
+    next.time_ns = 7;
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_EFAIL, batch->groups[4], &next), WEIR_OK);
+    ck_assert_int_eq(next.time_ns, 7);
+    ck_assert_str_eq(batch_error(), "group \"d\": failed and gave no reason");
+    return 77;
+}
+START_TEST(each_pass_has_its_own_status)
+{
+    atomic_store(&batch_serve_as, serve_statuses);
+    ck_assert_int_eq(load("part \"p\" { }\nbatch \"a\" { }\n"), WEIR_OK);
+    WAIT(batch_failures("e") == 1);
+    /* a has its new value, b that of the first round, and the others are stale. */
+    WAIT(witness_live("batch/") == 2 && witness_sees("batch/a/a", 2) && witness_sees("batch/b/a", 1));
+    ck_assert_str_eq(batch_error(), "group \"e\": returned a status that does not exist");
+    ck_assert_uint_eq(batch_failures("a") + batch_failures("b"), 0);
+    ck_assert_uint_eq(atomic_load(&batch_group_of("b")->passes_kept), 1);
+    ck_assert_uint_eq(batch_failures("c"), 1);
+    ck_assert_uint_eq(batch_failures("d"), 1);
+    atomic_store(&released, true);
+    WAIT(witness_live("batch/") == 5);
+    ck_assert_uint_eq(batch_failures("c") + batch_failures("d") + batch_failures("e"), 3);
+}
+END_TEST
+
+/* Waits until it is interrupted; true if that was not before its deadline. */
+static bool interrupted_in_time(struct batch *batch, const struct weir_pass *pass)
+{
+    ck_assert_int_eq(host->wait_fd(batch->self, -1, 0, host->now_ns() + CLOCK_SECOND_NS / 50), WEIR_ETIMEOUT);
+    ck_assert_int_eq(host->wait_fd(batch->self, -1, 0, INT64_MAX), WEIR_EINTR);
+    return host->now_ns() >= pass->deadline_ns;
+}
+static _Atomic unsigned on_time;
+static int serve_late(struct batch *batch, const struct weir_pass *pass)
+{
+    struct weir_pass next = {.size = sizeof(next)};
+
+    atomic_fetch_add(&on_time, interrupted_in_time(batch, pass));
+    ck_assert_int_eq(host->next_pass(batch->self, batch_publish(batch, pass), batch->groups[1], &next), WEIR_OK);
+    /* It has all of its time, and is interrupted for itself. */
+    ck_assert_int_gt(next.deadline_ns, host->now_ns() + CLOCK_SECOND_NS / 10);
+    atomic_fetch_add(&on_time, interrupted_in_time(batch, &next));
+    ck_assert_int_eq(host->next_pass(batch->self, batch_publish(batch, &next), batch->groups[2], &next), WEIR_OK);
+    ck_assert_int_eq(host->wait_fd(batch->self, -1, 0, host->now_ns() + CLOCK_SECOND_NS / 50), WEIR_ETIMEOUT);
+    atomic_store(&batch_serve_as, serve_all);
+    return batch_publish(batch, &next);
+}
+START_TEST(each_pass_has_its_own_deadline)
+{
+    atomic_store(&batch_serve_as, serve_late);
+    ck_assert_int_eq(load("batch \"a\" { timeout = \"300ms\" interval = \"1h\" }\n"), WEIR_OK);
+    WAIT(batch_passes("e") == 1);
+    ck_assert_uint_eq(atomic_load(&on_time), 2);
+    ck_assert_uint_eq(atomic_load(&batch_group_of("a")->overruns), 1);
+    ck_assert_uint_eq(atomic_load(&batch_group_of("b")->overruns), 1);
+    ck_assert_uint_eq(atomic_load(&batch_group_of("c")->overruns), 0);
+    WAIT(witness_live("batch/") == 5); /* late, but there */
+}
+END_TEST
+
+/* Ignores its interruption in its second pass, and goes on with a third when it is let go. */
+static int serve_hanging(struct batch *batch, const struct weir_pass *pass)
+{
+    struct weir_pass next = {.size = sizeof(next)};
+    int status;
+
+    ck_assert_int_eq(host->next_pass(batch->self, batch_publish(batch, pass), batch->groups[1], &next), WEIR_OK);
+    while (!atomic_load(&released))
+        usleep(1000);
+    batch_publish(batch, &next);
+    atomic_store(&batch_serve_as, serve_all);
+    status = host->next_pass(batch->self, WEIR_OK, batch->groups[2], &next);
+    if (status == WEIR_OK)
+        return serve_all(batch, &next);
+    ck_assert_int_eq(status, WEIR_EINTR);
+    return WEIR_OK;
+}
+START_TEST(one_that_hangs_in_its_second_pass_comes_back)
+{
+    const struct seat *seat;
+
+    atomic_store(&batch_serve_as, serve_hanging);
+    ck_assert_int_eq(load("batch \"a\" { timeout = \"100ms\" }\n"), WEIR_OK);
+    seat = seats_find(&all->seats, "batch/a");
+    WAIT(atomic_load(&seat->stuck));
+    ck_assert_uint_eq(batch_passes("a"), 1);
+    ck_assert_str_eq(instances_find(all, seat)->call_group->name, "b");
+    atomic_store(&released, true);
+    WAIT(!atomic_load(&seat->stuck) && batch_passes("b") > 1 && batch_passes("e") > 1);
+    ck_assert_uint_eq(atomic_load(&batch_group_of("b")->overruns), 1);
+}
+END_TEST
+
+START_TEST(one_that_hangs_in_its_second_pass_is_given_up)
+{
+    atomic_store(&batch_serve_as, serve_hanging);
+    ck_assert_int_eq(load("batch \"a\" { timeout = \"100ms\" }\n"), WEIR_OK);
+    WAIT(batch_passes("a") == 1);
+    atomic_store(&batch_serve_as, serve_all);
+    ck_assert_int_eq(load("batch \"a\" { timeout = \"100ms\" note = \"next\" }\n"), WEIR_OK);
+    ck_assert_uint_eq(seats_abandoned(&all->seats), 1);
+    WAIT(batch_passes("b") > 2);
+    atomic_store(&released, true); /* it gets no other pass, and what it published in the one that it had is nowhere */
+    WAIT(instances_reap(all));
+    WAIT(batch_passes("b") > 5 && batch_passes("e") > 5 && witness_live("batch/") == 5);
+}
+END_TEST
+
+/* Stays in its first pass until it is to return. */
+static _Atomic bool staying;
+static int serve_until_told(struct batch *batch, const struct weir_pass *pass)
+{
+    struct weir_pass next = {.size = sizeof(next)};
+    int status;
+
+    batch_publish(batch, pass);
+    atomic_store(&staying, true);
+    while ((status = host->next_pass(batch->self, WEIR_EFAIL, pass->group, &next)) == WEIR_EAGAIN)
+        usleep(1000);
+    ck_assert_int_eq(status, WEIR_EINTR);
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_EFAIL, batch->groups[1], &next), WEIR_EINTR);
+    atomic_store(&batch_serve_as, serve_all);
+    return WEIR_OK;
+}
+START_TEST(a_reload_between_two_passes)
+{
+    atomic_store(&batch_serve_as, serve_until_told);
+    ck_assert_int_eq(load("batch \"a\" { timeout = \"1h\" interval = \"1h\" }\n"), WEIR_OK);
+    WAIT(atomic_load(&staying));
+    ck_assert_int_eq(load("batch \"a\" { timeout = \"1h\" interval = \"1h\" note = \"next\" }\n"), WEIR_OK);
+    ck_assert_uint_eq(seats_abandoned(&all->seats), 0);
+    WAIT(batch_passes("e") == 1);
+    ck_assert_uint_eq(batch_passes("a"), 2); /* the old object's pass counts too */
+    for (const char *name = "a\0b\0c\0d\0e\0"; *name; name += 2)
+        ck_assert_uint_eq(batch_failures(name), 0);
+}
+END_TEST
+
+START_TEST(an_end_between_two_passes)
+{
+    int64_t began_ns;
+
+    atomic_store(&batch_serve_as, serve_until_told);
+    ck_assert_int_eq(load("batch \"a\" { timeout = \"1h\" interval = \"1h\" }\n"), WEIR_OK);
+    WAIT(atomic_load(&staying));
+    began_ns = clock_now_ns();
+    stopped = instances_stop(all, clock_now_ns() + 60 * CLOCK_SECOND_NS);
+    ck_assert(stopped);
+    ck_assert_int_lt(clock_now_ns() - began_ns, 30 * CLOCK_SECOND_NS);
+    ck_assert_uint_eq(batch_passes("a"), 1);
+    ck_assert_uint_eq(batch_passes("b"), 0);
+}
+END_TEST
+
+/* Groups that end and begin in the middle of things. */
+static int serve_changing(struct batch *batch, const struct weir_pass *pass)
+{
+    uint32_t due[BATCH_GROUPS];
+    struct weir_pass next = {.size = sizeof(next)};
+
+    if (pass->number != 2 || pass->group != batch->groups[0])
+        return serve_all(batch, pass);
+    batch_publish(batch, pass);
+    ck_assert_int_eq(host->due(batch->self, due, BATCH_GROUPS), 4);
+    ck_assert_int_eq(host->group_end(batch->self, batch->groups[1]), WEIR_OK); /* another one, which is due */
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_OK, due[0], &next), WEIR_EAGAIN);
+    ck_assert_int_eq(batch_group(batch, 5), WEIR_OK); /* a new one is due at once, and so last */
+    ck_assert_int_eq(host->due(batch->self, due, BATCH_GROUPS), 4);
+    ck_assert_uint_eq(due[3], batch->groups[5]);
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_OK, batch->groups[5], &next), WEIR_OK);
+    batch_publish(batch, &next);
+    ck_assert_int_eq(host->group_end(batch->self, batch->groups[5]), WEIR_OK); /* the one of the pass */
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_OK, batch->groups[2], &next), WEIR_OK);
+    batch_publish(batch, &next);
+    ck_assert_int_eq(host->group_end(batch->self, batch->groups[2]), WEIR_OK); /* and again, to come back */
+    ck_assert_int_eq(batch_group(batch, 2), WEIR_OK);
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_OK, batch->groups[2], &next), WEIR_OK); /* due at once */
+    ck_assert_uint_eq(next.number, 3);
+    return batch_publish(batch, &next);
+}
+START_TEST(groups_change_between_two_passes)
+{
+    atomic_store(&batch_serve_as, serve_changing);
+    ck_assert_int_eq(load("batch \"a\" { }\n"), WEIR_OK);
+    WAIT(batch_passes("a") > 3 && batch_passes("c") > 4 && batch_passes("e") > 3);
+    WAIT(witness_live("batch/") == 4 && witness_live("batch/b") == 0 && witness_live("batch/f") == 0);
+    ck_assert_uint_eq(atomic_load(&batch_group_of("b")->series), 0);
+    ck_assert_uint_eq(batch_passes("b"), 2); /* the pass that ended it */
+    for (const char *name = "a\0b\0c\0d\0e\0f\0"; *name; name += 2)
+        ck_assert_uint_eq(batch_failures(name), 0);
+}
+END_TEST
+
+/* By priority, then in the order of adding. */
+static int serve_in_order(struct batch *batch, const struct weir_pass *pass)
+{
+    uint32_t due[BATCH_GROUPS];
+
+    ck_assert_uint_eq(pass->group, batch->groups[3]);
+    ck_assert_int_eq(host->due(batch->self, due, BATCH_GROUPS), 4);
+    ck_assert_uint_eq(due[0], batch->groups[1]);
+    ck_assert_uint_eq(due[1], batch->groups[4]);
+    ck_assert_uint_eq(due[2], batch->groups[0]);
+    ck_assert_uint_eq(due[3], batch->groups[2]);
+    atomic_store(&batch_serve_as, serve_all);
+    return serve_all(batch, pass);
+}
+/* What `weir once` does of it. */
+static int once(void)
+{
+    static const struct reload_options options = {.then = INSTANCE_PAUSE, .partial = true};
+    struct mistakes mistakes = {0};
+    struct config *config = NULL;
+    struct weir_self *self;
+    FILE *file = fopen(path, "w");
+
+    fputs("plugins = { \"batch\" }\nlog_level = \"error\"\nbatch \"a\" { }\n", file);
+    fclose(file);
+    ck_assert_int_eq(config_load(path, resolve, NULL, &config, &mistakes), WEIR_OK);
+    ck_assert_int_eq(reload_apply(all, config, &options, &mistakes, why, sizeof(why)), WEIR_OK);
+    self = instances_find(all, seats_find(&all->seats, "batch/a"));
+    instance_give(self, INSTANCE_ONCE);
+    return instances_await(self, 60 * CLOCK_SECOND_NS, CLOCK_SECOND_NS);
+}
+START_TEST(once_makes_one_pass_of_each_group)
+{
+    /* All are due again at once, and yet have one turn. */
+    for (unsigned i = 0; i < BATCH_GROUPS; i++)
+        batch_as[i] = (struct weir_group){.interval_ns = 1, .priority = (const uint32_t[]){2, 1, 2, 0, 1, 0}[i]};
+    atomic_store(&batch_serve_as, serve_in_order);
+    ck_assert_int_eq(once(), 0);
+    for (const char *name = "a\0b\0c\0d\0e\0"; *name; name += 2)
+        ck_assert_uint_eq(batch_passes(name), 1);
+    ck_assert_uint_eq(atomic_load(&batch_collects), 1);
+}
+END_TEST
+
+static int serve_failing(struct batch *batch, const struct weir_pass *pass)
+{
+    uint32_t due[BATCH_GROUPS];
+    struct weir_pass next = *pass;
+
+    for (int i = 0, count = host->due(batch->self, due, 3); i < count; i++)
+        ck_assert_int_eq(host->next_pass(batch->self, WEIR_EFAIL, due[i], &next), WEIR_OK);
+    return batch_publish(batch, &next);
+}
+START_TEST(once_counts_all_that_failed)
+{
+    atomic_store(&batch_serve_as, serve_failing);
+    ck_assert_int_eq(once(), 3); /* a, b and c; d and e are good */
+    ck_assert_uint_eq(batch_passes("d"), 1);
+    ck_assert_uint_eq(batch_passes("e"), 1);
+    ck_assert_uint_eq(atomic_load(&batch_collects), 2);
+}
+END_TEST
+
 /* A thousand configurations, half of them wrong, and a model of what runs. */
 START_TEST(random_configurations)
 {
@@ -672,7 +1092,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("reload");
-    TCase *tests = tcase_create("all");
+    TCase *tests = tcase_create("all"), *passes = tcase_create("passes");
     SRunner *runner = srunner_create(suite);
     int failed;
 
@@ -689,6 +1109,19 @@ int main(void)
     tcase_add_test(tests, a_sink_is_replaced_and_misses_nothing);
     tcase_add_test(tests, random_configurations);
     suite_add_tcase(suite, tests);
+    tcase_set_timeout(passes, 600);
+    tcase_add_checked_fixture(passes, setup, teardown);
+    tcase_add_test(passes, one_collect_serves_all_that_are_due);
+    tcase_add_test(passes, each_pass_has_its_own_status);
+    tcase_add_test(passes, each_pass_has_its_own_deadline);
+    tcase_add_test(passes, one_that_hangs_in_its_second_pass_comes_back);
+    tcase_add_test(passes, one_that_hangs_in_its_second_pass_is_given_up);
+    tcase_add_test(passes, a_reload_between_two_passes);
+    tcase_add_test(passes, an_end_between_two_passes);
+    tcase_add_test(passes, groups_change_between_two_passes);
+    tcase_add_test(passes, once_makes_one_pass_of_each_group);
+    tcase_add_test(passes, once_counts_all_that_failed);
+    suite_add_tcase(suite, passes);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
