@@ -167,6 +167,15 @@ metric() {
 }
 metric_is() { local value=$1; shift; [ "$(metric "$@")" = "$value" ]; }
 metric_at_least() { local value=$1; shift; local is; is=$(metric "$@"); [ -n "$is" ] && python3 -c "import sys; sys.exit(not float('$is') >= $value)"; }
+# sum_of NAME [LABEL...]: of all lines that have this name and all these labels.
+sum_of() {
+    local name=$1 lines
+    shift
+    lines=$(curl -sf "$url/metrics" | grep -E "^$name[{ ]")
+    for label in "$@"; do lines=$(printf '%s\n' "$lines" | grep -F -- "$label"); done
+    printf '%s\n' "$lines" | awk 'NF { s += $NF; n++ } END { printf "%.15g\n", n ? s : "" }'
+}
+sum_is() { local value=$1; shift; [ "$(sum_of "$@")" = "$value" ]; }
 has_metric() { curl -sf "$url/metrics" | grep -qE "^$1[{ ]"; }
 lacks_metric() { curl -sf "$url/metrics" >"$scratch/metrics" && ! grep -qE "^$1[{ ]" "$scratch/metrics"; }
 log_has() { grep -qE -- "$1" "$weir_log"; }

@@ -69,3 +69,23 @@ start_proxy() {
     proxy_port=$(cat "$scratch/proxy.port")
 }
 proxy() { python3 "$here/fault_proxy.py" tell "$scratch/proxy" "$@"; }
+
+# watch PORT DATABASE [OPTION...]: scratch/weir.conf for a weir that asks for everything; the options are pg_stats'.
+watch() {
+    local port=$1 database=$2
+    shift 2
+    printf '%s\n' 'plugins = { "http", "pool", "pg_stats", "prometheus" }' 'interval = "500ms"' "timeout = \"${timeout:-3s}\"" \
+        'http { listen = "127.0.0.1:0" }' \
+        "pool \"a\" { host = \"127.0.0.1\" port = $port dbname = \"$database\" user = \"weir\" backoff_min = \"100ms\" backoff_max = \"300ms\" connect_timeout = \"2s\" }" \
+        "pg_stats \"a\" { pool = \"a\" groups = { \"*\" } budget_time = \"10s\" $* }" > "$scratch/weir.conf"
+}
+# Of the instance pg_stats/a: passes that were good, failed, or did not take place.
+passes() { sum_of weir_group_passes_total 'instance="pg_stats/a"' 'group="up"'; }
+failed_passes() { sum_of weir_group_passes_failed_total 'instance="pg_stats/a"'; }
+missed_passes() { sum_of weir_group_missed_total 'instance="pg_stats/a"'; }
+more_passes() { local until=$(($(passes) + $1)); wait_until "$1 more passes" metric_at_least $until weir_group_passes_total 'instance="pg_stats/a"' 'group="up"'; }
+# watch_connections: from now on; most_connections prints how many weir had at a time.
+watch_connections() { rm -f "$scratch/stop" "$scratch/most"; python3 "$here/sockets.py" "$weir_pid" "$1" "$scratch/stop" > "$scratch/most" & }
+most_connections() { touch "$scratch/stop"; until [ -s "$scratch/most" ]; do sleep 0.1; done; cat "$scratch/most"; }
+# What a proof does for long, and else only for a while.
+for_long() { if [ "${WEIR_PROOF:-0}" = 1 ]; then echo "$1"; else echo "$2"; fi; }
