@@ -46,6 +46,7 @@ void copy_begin(struct copy *copy, struct source *source, const struct weir_pass
     source->kept_since_ns = copy->now_ns;
     rows_begin(&source->rows);
     rows_begin(&source->seen);
+    use_pass_begin(source);
     if (source->top)
         top_begin(source->top);
 }
@@ -254,10 +255,12 @@ static int row_put(void *context, const char *key, size_t length, const struct w
 
     if (status < 0 || !handles)
         return status;
-    for (size_t i = 0; i < source->statement->plan.ncolumns; i++) {
-        if (values[i].flags == TOP_ABSENT)
+    memmove(&copy->values[copy->count], values, source->statement->plan.ncolumns * sizeof(*values));
+    use_shown(source, key, length, &copy->values[copy->count]);
+    for (size_t i = 0, from = copy->count; i < source->statement->plan.ncolumns; i++) {
+        if (copy->values[from + i].flags == TOP_ABSENT)
             continue;
-        copy->values[copy->count] = values[i];
+        copy->values[copy->count] = copy->values[from + i];
         copy->values[copy->count++].series = handles[i];
     }
     return copy->count >= BATCH ? flush(copy) : WEIR_OK;
@@ -315,6 +318,11 @@ static int row_read(struct copy *copy, const char *at, size_t left, size_t *used
         return status;
     if (source->statement->nkept && row_known(copy, key, key_length))
         values_keep(copy, values, rows_words(&source->seen));
+    if (source->query->use == USE_TEXTS) {
+        texts_row(source->stats->texts, key, key_length);
+        return WEIR_OK;
+    }
+    use_row(source, key, key_length, values);
     if (!source->top)
         return row_put(copy, key, key_length, values);
     top_row(source->top, key, key_length, values);
@@ -351,14 +359,24 @@ int copy_message(struct copy *copy, const char *at, size_t left)
 
 int copy_end(struct copy *copy)
 {
-    struct source *source = copy->source;
-    struct weir_self *self = source->stats->self;
-
-    int status = WEIR_OK;
+    const struct source *source = copy->source;
 
     if (!copy->ended)
         return broken(copy);
-    if (source->top)
+    if (source->query->use == USE_TEXTS)
+        texts_asked(source->stats->texts, host->now_ns(), host->now_ns() - copy->now_ns);
+    return copy_show(copy);
+}
+
+int copy_show(struct copy *copy)
+{
+    struct source *source = copy->source;
+    struct weir_self *self = source->stats->self;
+    int status = use_pass_end(source);
+
+    if (status == WEIR_OK && source->query->use == USE_TEXTS)
+        status = texts_show(source->stats->texts, row_put, copy);
+    else if (status == WEIR_OK && source->top)
         status = top_end(source->top, row_put, copy);
     if (status < 0)
         return status;

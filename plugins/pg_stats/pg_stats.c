@@ -52,6 +52,8 @@ static const struct weir_option options[] = {
      .help = "The same for the statements of pg_stat_statements."},
     {.name = "limit_sessions", .type = WEIR_INT, .dflt = "0", .min = 0, .max = 1000000, AT(limits[LIMIT_SESSIONS]),
      .help = "The same for users and applications of sessions."},
+    {.name = "slow_statement", .type = WEIR_DURATION, .dflt = "1s", .min = 1000000, .max = 3600 * SECOND_NS, AT(slow_statement_ns),
+     .help = "Statements that take longer on average are counted as slow."},
     {.name = "require_least_privilege", .type = WEIR_BOOL, .dflt = "false", AT(require_least_privilege),
      .help = "Refuse to work as a superuser, or as any role that may do more than watch."},
     {.name = NULL}};
@@ -219,6 +221,7 @@ static void destroy(void *state)
         source_free(&stats->sources[i]);
     statements_free(stats);
     figures_free(stats);
+    texts_free(stats->texts);
     custom_free(stats->custom);
     free(stats->own_database);
     free(stats->sources);

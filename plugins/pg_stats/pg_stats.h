@@ -10,6 +10,7 @@
  *   backend.c    what the server's process spends on us
  *   figures.c    what watching costs, as figures
  *   custom.c     queries of the configuration
+ *   use_statements.c  what is made of pg_stat_statements beside its rows
  *   queries*.c   what is asked, as data
  *
  * A *target* is a database as sessions know it, the pool's own (the configured one) or another.  A *source* is a query in one
@@ -21,12 +22,14 @@
 #include "budget.h"
 #include "queries.h"
 #include "rows.h"
+#include "statements.h"
 #include "top.h"
 #include "weir_pool.h"
 
 #define SECOND_NS INT64_C(1000000000)
 #define REASON_MAX 300u
 #define EXTENSIONS_MAX 8u
+#define STATEMENT_FIGURES 4u
 #define SOURCES_DUE_MAX 256u /* looked at, and served, by one visit */
 
 struct pg_stats_config {
@@ -35,6 +38,7 @@ struct pg_stats_config {
     struct weir_rows group_rows, queries;
     int64_t connections, rows_max, budget_time_ns, budget_cpu_ns, budget_rows;
     int64_t limits[LIMIT_SESSIONS + 1];
+    int64_t slow_statement_ns;
     bool require_least_privilege;
 };
 /* `group "NAME" { … }`: when one of the groups is collected. */
@@ -107,7 +111,10 @@ struct source {
     struct rows rows;       /* those that have series */
     bool rows_void;         /* to be made anew */
     struct rows seen;       /* where values may have to be kept: those of the server */
-    struct top *top;        /* where rows are bounded */
+    struct top *top;        /* where rows are bounded, or added up */
+    struct means *means;    /* of USE_STATEMENTS */
+    uint32_t figures[STATEMENT_FIGURES];
+    bool asked;             /* its statement is part of the message */
     /* How it goes. */
     bool fresh;             /* its first pass is still to come */
     bool duplicate_told, full_told;
@@ -148,6 +155,7 @@ struct pg_stats {
     int64_t up_ns;                 /* when `up` was last served; CLOCK_MONOTONIC */
     uint64_t round_trips, backend_ns;
     uint32_t up_series;
+    struct texts *texts;
     struct figures *figures;
 };
 
@@ -178,6 +186,8 @@ void copy_begin(struct copy *copy, struct source *source, const struct weir_pass
 int copy_message(struct copy *copy, const char *bytes, size_t length);
 /* After the last one; WEIR_EFAIL if the answer was not whole. */
 int copy_end(struct copy *copy);
+/* Instead, where nothing was asked: what is known is shown. */
+int copy_show(struct copy *copy);
 size_t copy_rows(const struct copy *copy);
 
 /* ---- visit.c ---- */
@@ -207,6 +217,19 @@ int custom_check(struct weir_self *self, const struct weir_rows *rows);
 /* Makes queries of the rows; *queries ends at group == NULL. */
 int custom_make(const struct weir_rows *rows, struct query **queries);
 void custom_free(struct query *queries);
+
+/* ---- use_statements.c ---- */
+/* With the source's statement, and without it. */
+int use_begin(struct source *source);
+void use_end(struct source *source);
+/* Around the rows of a pass; the end comes before the rows that are shown. */
+void use_pass_begin(struct source *source);
+int use_pass_end(struct source *source);
+/* A row as the server gave it; a row as it is shown, whose values may be filled in. */
+void use_row(struct source *source, const char *key, size_t length, const struct weir_value *values);
+void use_shown(struct source *source, const char *key, size_t length, struct weir_value *values);
+/* The text to send; NULL: nothing needs to be asked now.  *made is to be freed. */
+const char *use_statement(struct source *source, char **made);
 
 /* ---- figures.c ---- */
 int figures_create(struct pg_stats *stats, uint32_t group);

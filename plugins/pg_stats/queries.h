@@ -49,6 +49,8 @@ struct query_column {
 
 enum query_scope { QUERY_SERVER, QUERY_DATABASE }; /* asked once, or in each database */
 enum query_role { QUERY_ANYWHERE, QUERY_PRIMARY, QUERY_STANDBY };
+/* What is done with the rows of a query beside showing them (statements.h). */
+enum query_use { USE_ROWS, USE_STATEMENTS, USE_TEXTS };
 enum query_limit { LIMIT_NONE, LIMIT_TABLES, LIMIT_INDEXES, LIMIT_STATEMENTS, LIMIT_SESSIONS }; /* which option bounds its rows */
 struct query {
     const char *group;      /* its name in the configuration and in weir's own metrics */
@@ -60,6 +62,7 @@ struct query {
     enum query_scope scope;
     enum query_role role;
     enum query_limit limit;
+    enum query_use use;
     int min_version, end_version, min_extversion, end_extversion; /* as in a column */
     uint32_t priority;      /* 1 to 9: the larger wait when the budget is short */
     uint32_t interval_s;    /* not more often than this by default; 0: at the instance's interval */
@@ -67,6 +70,7 @@ struct query {
     bool off;               /* only when the configuration asks for it */
     bool named;             /* the first label is the rest of the family's name, the second its help; both are no labels */
     bool server_label;      /* label `server` is added */
+    bool adds_up;           /* rows with the same labels are added up, as those beyond a limit are */
     const char *about;      /* one sentence for the README: what it is good for, what it costs, rights beyond pg_monitor */
 };
 /* All of them: arrays that end at group == NULL; the list ends at NULL. */

@@ -6,7 +6,6 @@
  * with it first.
  */
 #include "query_rows.h"
-#include "statements.h"
 
 #define V1_8 10008
 #define V1_9 10009
@@ -90,26 +89,24 @@ static const struct query_column info_columns[] = {
     REAL_GAUGE("stats_reset", EPOCH("i.stats_reset"), "Time at which all statements were last reset"),
     END};
 
-const struct query queries_statements[] = {
-    {.group = "statements", .collector = "stat_statements", .prefix = "pg_stat_statements_", .columns = statement_columns,
-     .extension = "pg_stat_statements", .limit = LIMIT_STATEMENTS, .priority = 5, .interval_s = 30,
-     .from = "FROM @extschema@.pg_stat_statements(false) s JOIN pg_catalog.pg_database d ON d.oid = s.dbid",
-     .about = "What each statement costs; the strongest by time, all others added up as \"other\". 8 ms of the server for 5,000 "
-              "statements, during which statements that it has not seen yet wait to be registered."},
-    {.group = "statements_info", .prefix = "pg_stat_statements_info_", .columns = info_columns, .extension = "pg_stat_statements",
-     .min_version = 140000, .min_extversion = V1_9, .priority = 5, .from = "FROM @extschema@.pg_stat_statements_info() i",
-     .about = "Whether pg_stat_statements has room for all statements, and since when it counts."},
-    {.group = NULL}};
-
 static const struct query_column text_columns[] = {
     LABEL("queryid", "s.queryid::pg_catalog.text"),
     LABEL("query", "pg_catalog.min(pg_catalog.left(s.query, 4096))"),
     COUNTER("query_id", "1::pg_catalog.int8", "The text of a statement, without its values"),
     END};
 
-const struct query statement_texts_query = {
-    .group = "statement_texts", .collector = "stat_statements", .prefix = "pg_stat_statements_", .columns = text_columns,
-    .extension = "pg_stat_statements", .priority = 8, .off = true,
+const struct query queries_statements[] = {
+    {.group = "statements", .collector = "stat_statements", .prefix = "pg_stat_statements_", .columns = statement_columns,
+     .extension = "pg_stat_statements", .limit = LIMIT_STATEMENTS, .use = USE_STATEMENTS, .adds_up = true, .priority = 5, .interval_s = 30,
+     .from = "FROM @extschema@.pg_stat_statements(false) s JOIN pg_catalog.pg_database d ON d.oid = s.dbid",
+     .about = "What each statement costs; the strongest by time, all others added up as \"other\". 8 ms of the server for 5,000 "
+              "statements, during which statements that it has not seen yet wait to be registered."},
+    {.group = "statements_info", .prefix = "pg_stat_statements_info_", .columns = info_columns, .extension = "pg_stat_statements",
+     .min_version = 140000, .min_extversion = V1_9, .priority = 5, .from = "FROM @extschema@.pg_stat_statements_info() i",
+     .about = "Whether pg_stat_statements has room for all statements, and since when it counts."},
+    {.group = "statement_texts", .collector = "stat_statements", .prefix = "pg_stat_statements_", .columns = text_columns,
+    .extension = "pg_stat_statements", .use = USE_TEXTS, .priority = 8, .off = true,
     .from = "FROM @extschema@.pg_stat_statements(true) s WHERE s.queryid = ANY ('{}'::pg_catalog.int8[]) GROUP BY s.queryid",
     .about = "The texts of the statements that are shown, each fetched once and without values. The server reads all texts for it, "
-             "so new ones are asked for at most once a minute, and never for more than a hundredth of the time."};
+             "so new ones are asked for at most once a minute, and never for more than a hundredth of the time."},
+    {.group = NULL}};

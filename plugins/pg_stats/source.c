@@ -94,6 +94,7 @@ static void rows_end(struct source *source)
     rows_free(&source->seen);
     top_free(source->top);
     source->top = NULL;
+    use_end(source);
     source->rows_void = false;
 }
 
@@ -201,6 +202,7 @@ int source_prepare(struct source *source)
     const struct facts *facts = &source->target->facts;
     const struct extension *extension = query->extension ? extension_of(source) : NULL;
     const struct query_facts versions = {.version = facts->version, .extversion = extension ? extension->version : 0};
+    size_t limit = (size_t)stats->config->limits[query->limit];
     struct statement *statement;
     int status = WEIR_OK;
 
@@ -222,9 +224,11 @@ int source_prepare(struct source *source)
     source->statement = statement;
     rows_init(&source->rows, statement->plan.ncolumns, 0, (size_t)stats->config->rows_max);
     rows_init(&source->seen, 1, 2 * statement->nkept + 1, (size_t)stats->config->rows_max);
-    if (stats->config->limits[query->limit])
-        source->top = top_new(&statement->plan, (size_t)stats->config->limits[query->limit], (size_t)stats->config->rows_max);
-    return source->top || !stats->config->limits[query->limit] ? WEIR_OK : WEIR_ENOMEM;
+    if (limit || query->adds_up)
+        source->top = top_new(&statement->plan, limit ? limit : (size_t)stats->config->rows_max, (size_t)stats->config->rows_max);
+    if (!source->top && (limit || query->adds_up))
+        return WEIR_ENOMEM;
+    return use_begin(source);
 }
 
 static void drop(void *context, const uint32_t *handles, size_t width)
@@ -285,6 +289,7 @@ void source_remove(struct source *source)
 
 void source_free(struct source *source)
 {
+    source->group = 0; /* the host's own end of all groups */
     rows_end(source);
 }
 

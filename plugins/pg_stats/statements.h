@@ -42,9 +42,6 @@ void means_fill(struct means *means, const char *key, size_t length, struct weir
 #define TEXTS_TRIES 3u
 #define TEXTS_FORGET_PASSES 1000u /* a text of a statement that was not shown for so long goes */
 
-/* One row per text: labels queryid and query, value 1.  In its statement, '{}' stands for the list of queryids. */
-extern const struct query statement_texts_query;
-
 /* Keeps up to texts_max texts of up to text_bytes each.  NULL: no memory. */
 struct texts *texts_new(size_t texts_max, size_t text_bytes);
 void texts_free(struct texts *texts);
@@ -53,7 +50,7 @@ void texts_free(struct texts *texts);
 void texts_begin(struct texts *texts);
 /* A row that it shows; its first label is the queryid. */
 void texts_want(struct texts *texts, const char *key, size_t length);
-/* Puts the statement that fetches what is missing into `to`; `sql` is what query_make makes of statement_texts_query.  False: there
+/* Puts the statement that fetches what is missing into `to`: `sql`, in which '{}' stands for the list of queryids.  False: there
  * is nothing to be asked for, or not yet.  Times are CLOCK_MONOTONIC. */
 bool texts_ask(struct texts *texts, int64_t now_ns, const char *sql, char *to, size_t size);
 /* One row of the answer: queryid and text. */

@@ -364,6 +364,10 @@ static int pass_read(struct visit *visit, struct source *source)
 
     if (!source->statement)
         return WEIR_OK; /* this server has it not: the pass is empty */
+    if (!source->asked) {
+        copy_begin(visit->copy, source, &visit->pass, visit->lease.server);
+        return copy_show(visit->copy);
+    }
     source->cost->asked++;
     status = answer_read(visit, source, true, &bytes);
     if (status == WEIR_OK)
@@ -422,11 +426,11 @@ static int pass_next(struct visit *visit, int status, size_t i)
     return WEIR_OK;
 }
 
-/* Reads all answers, pass by pass; what the last one that was opened ends with. */
-static int passes_read(struct visit *visit)
+/* Reads all answers, if there are any, pass by pass; what the last one that was opened ends with. */
+static int passes_read(struct visit *visit, bool any)
 {
     int64_t took_ns;
-    int status = tick_read(visit, &took_ns);
+    int status = any ? tick_read(visit, &took_ns) : WEIR_OK;
 
     for (size_t i = 0; i < visit->count && status == WEIR_OK; i++) {
         struct source *source = visit->sources[i];
@@ -438,7 +442,7 @@ static int passes_read(struct visit *visit)
             if (next == WEIR_EINTR)
                 return status;
             if (next == WEIR_EAGAIN) {
-                if (source->kind == SOURCE_QUERY && source->statement &&
+                if (source->asked &&
                     (answer_read(visit, source, false, &bytes) < 0 || tick_read(visit, &took_ns) < 0))
                     return status;
                 continue;
@@ -449,7 +453,7 @@ static int passes_read(struct visit *visit)
         if (status != WEIR_OK && source->kind == SOURCE_QUERY)
             return status; /* nothing behind it was run, or can be read */
     }
-    return answers_end(visit) < 0 && status == WEIR_OK && visit->at->kind == SOURCE_QUERY ? WEIR_EFAIL : status;
+    return any && answers_end(visit) < 0 && status == WEIR_OK && visit->at->kind == SOURCE_QUERY ? WEIR_EFAIL : status;
 }
 
 /* ---- The visit ------------------------------------------------------------------------------------------------------------------ */
@@ -492,6 +496,22 @@ static int refuse(const struct visit *visit)
                       "use a role that has pg_monitor only (sql/roles.sql)", PQuser(visit->lease.connection));
 }
 
+/* The source's statement, if it has something to ask. */
+static int message_source(struct visit *visit, struct source *source)
+{
+    char *made;
+    const char *text = use_statement(source, &made);
+    int status = WEIR_OK;
+
+    source->asked = text != NULL;
+    if (text)
+        status = message_tick(visit, source);
+    if (text && status == WEIR_OK)
+        status = message_add(visit, text, strlen(text));
+    free(made);
+    return status;
+}
+
 static int serve(struct visit *visit)
 {
     int status = introduce(visit);
@@ -506,18 +526,16 @@ static int serve(struct visit *visit)
 
         if (source->kind != SOURCE_QUERY)
             continue;
+        source->asked = false;
         status = source_prepare(source);
         if (status < 0 && source != visit->at) { /* told when its own turn comes */
             visit->count = i;
             status = WEIR_OK;
             break;
         }
-        if (status == WEIR_OK && source->statement) {
-            status = message_tick(visit, source);
-            if (status == WEIR_OK)
-                status = message_add(visit, source->statement->copy, source->statement->copy_length);
-            any = true;
-        }
+        if (status == WEIR_OK && source->statement)
+            status = message_source(visit, source);
+        any |= source->asked;
     }
     if (status == WEIR_OK && any)
         status = message_tick(visit, NULL);
@@ -529,7 +547,7 @@ static int serve(struct visit *visit)
     }
     if (status < 0)
         return visit->at->kind == SOURCE_UP ? pass_up(visit, status) : status;
-    return any ? passes_read(visit) : WEIR_OK;
+    return passes_read(visit, any);
 }
 
 /* A session; a database that cannot be had, though the server can, is left alone for a while. */
