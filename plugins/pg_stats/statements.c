@@ -131,7 +131,7 @@ struct means_figures means_end(struct means *means)
         double mean;
 
         if (means->rows.rows[i].seen != means->pass)
-            continue;
+            continue; /* forgotten below: should it come back, it begins anew */
         mean = mean_make(means, words);
         means->figures.slow += mean > means->slow_seconds;
         words[MEAN] = to_bits(mean);
@@ -139,8 +139,7 @@ struct means_figures means_end(struct means *means)
         words[LAST_SECONDS] = words[SECONDS];
         words[COUNTED] = true;
     }
-    if (means->pass > TOP_FORGET_PASSES)
-        rows_forget(&means->rows, means->pass - TOP_FORGET_PASSES, drop, NULL);
+    rows_forget(&means->rows, means->pass, drop, NULL);
     rows_begin(&means->rows);
     means->figures.entries = means->pass_rows;
     means->beyond = means->pass_beyond;

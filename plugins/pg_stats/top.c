@@ -530,7 +530,7 @@ static void row_end(struct top *top, uint32_t slot, bool shown)
     row->history = shown ? SHOWN : FOLDED_IN;
 }
 
-/* Rows, objects and "other" rows that were not seen for long. */
+/* Rows that were not in this pass; objects and "other" rows that were not seen for long. */
 static void forget(struct top *top)
 {
     uint64_t oldest = top->pass > TOP_FORGET_PASSES ? top->pass - TOP_FORGET_PASSES : 0;
@@ -539,7 +539,7 @@ static void forget(struct top *top)
         top->objects.index.rows[i].seen = top->object[top->objects.index.handles[i]].pass;
     for (size_t i = 0; i < top->folds.index.count; i++)
         top->folds.index.rows[i].seen = top->fold[top->folds.index.handles[i]].pass;
-    rows_forget(&top->rows.index, oldest, slot_free, &top->rows);
+    rows_forget(&top->rows.index, top->pass, slot_free, &top->rows);
     rows_forget(&top->objects.index, oldest, slot_free, &top->objects);
     rows_forget(&top->folds.index, oldest, slot_free, &top->folds);
 }

@@ -8,8 +8,8 @@
  *    while it is not shown; so the rate of members and "other" together is the rate of everything, whoever comes and goes.
  * An object that is itself called "other" is never a member.  Rows with the same labels are one row, added up in the same way.
  *
- * A pass must be complete: what it does not bring is not there.  A counter that fell was reset and counts what it shows now, and
- * so does a row that is new after the first pass: it began since.
+ * A pass must be complete: what it does not bring is not there, and begins anew when it comes back.  A counter that fell was reset
+ * and counts what it shows now, and so does a row that is new after the first pass: it began since.
  *
  * Strength is what an object has in the RANK column per pass: a counter's growth, a gauge's value.  Two moving averages are kept
  * of it, over about 8 and 64 passes, both from 0.  A member defends its place with the larger one, an outsider claims one with
@@ -17,8 +17,9 @@
  * pass, and with a plain ranking their series would come and go all the time.  So an outsider must be strong for long, or at once
  * far above the others, and a member that is idle holds its place until somebody needs it.  The first pass goes by totals.
  *
- * Memory: up to rows_max rows are remembered, each with what its counters showed; one that TOP_FORGET_PASSES passes did not bring is
- * forgotten.  Of rows beyond that the gauges are in "other"; the growth of their counters is not known and is left out.
+ * Memory: up to rows_max rows are remembered, each with what its counters showed.  Of rows beyond that the gauges are in "other";
+ * the growth of their counters is not known and is left out.  Members without rows, and "other" rows of which there is none, are
+ * forgotten after TOP_FORGET_PASSES passes.
  * Threads: one.
  */
 #ifndef PG_STATS_TOP_H

@@ -309,10 +309,9 @@ START_TEST(top_keeps_the_sum)
                 if (chance(200) == 0)
                     truth[i][u] = chance(10);
                 fed[i][u] = chance(100) != 0 && missing[i][u] == 0;
-                if (missing[i][u] && --missing[i][u] == 0) {
-                    truth[i][u] = chance(10); /* forgotten by the server and here, and come back */
-                    known[i][u] = folded[i][u] = false;
-                } else if (!missing[i][u] && chance(300) == 0)
+                if (missing[i][u] && --missing[i][u] == 0)
+                    truth[i][u] = chance(10); /* forgotten by the server, and come back */
+                else if (!missing[i][u] && chance(300) == 0)
                     missing[i][u] = 12;
                 if (fed[i][u])
                     feed_calls(top, name_of(i), u ? "v" : "u", (uint64_t)truth[i][u]);
@@ -328,6 +327,7 @@ START_TEST(top_keeps_the_sum)
 
                 if (!fed[i][u]) {
                     ck_assert_ptr_null(values);
+                    known[i][u] = folded[i][u] = false; /* begins anew when it comes back */
                     continue;
                 }
                 /* Of one that is shown at once nothing is known to have grown. */
@@ -761,7 +761,7 @@ START_TEST(means_are_of_the_last_pass)
         feed_means(means, name_of(i), 1, 100);
     figures = means_end(means);
     ck_assert_uint_eq(figures.entries, 20);
-    ck_assert_uint_eq(figures.slow, 6);
+    ck_assert_uint_eq(figures.slow, 7);
     means_begin(means);
     for (unsigned i = 0; i < 20; i++)
         feed_means(means, name_of(i), 1, 100);
