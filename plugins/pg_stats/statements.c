@@ -174,6 +174,7 @@ struct texts {
     uint32_t free;
     uint64_t pass;
     int64_t next_ns;    /* not asked before */
+    int64_t wait_ns;    /* until then, as long as an asking has no answer; 0: it has */
     char *text;         /* text_bytes and a NUL */
 };
 
@@ -313,7 +314,13 @@ bool texts_ask(struct texts *texts, int64_t now_ns, const char *sql, char *to, s
         used += bytes;
     }
     memcpy(to + used, place + 1, tail + 1);
-    return count > 0;
+    if (!count)
+        return false;
+    texts->wait_ns = texts->wait_ns ? texts->wait_ns * 2 : TEXTS_WAIT_NS;
+    if (texts->wait_ns > TEXTS_WAIT_MAX_NS)
+        texts->wait_ns = TEXTS_WAIT_MAX_NS;
+    texts->next_ns = now_ns + texts->wait_ns;
+    return true;
 }
 
 void texts_row(struct texts *texts, const char *key, size_t length)
@@ -339,6 +346,7 @@ void texts_row(struct texts *texts, const char *key, size_t length)
 
 void texts_asked(struct texts *texts, int64_t now_ns, int64_t took_ns)
 {
+    texts->wait_ns = 0;
     texts->next_ns = now_ns + (took_ns > TEXTS_WAIT_NS / 100 ? took_ns * 100 : TEXTS_WAIT_NS);
 }
 

@@ -36,9 +36,10 @@ void means_fill(struct means *means, const char *key, size_t length, struct weir
  *
  * The server keeps all texts in one file and reads it whole for a single one.  So texts are read for those statements alone that
  * are shown and have none yet, kept (obfuscated), and asked for again only after TEXTS_WAIT_NS and a hundred times what the last
- * asking took.  A text that was not there in TEXTS_TRIES attempts is not asked for again.
+ * asking took; after one without an answer the wait doubles.  A text that was not there in TEXTS_TRIES attempts is not asked for again.
  */
 #define TEXTS_WAIT_NS INT64_C(60000000000)
+#define TEXTS_WAIT_MAX_NS INT64_C(3600000000000)
 #define TEXTS_TRIES 3u
 #define TEXTS_FORGET_PASSES 1000u /* a text of a statement that was not shown for so long goes */
 
@@ -55,7 +56,7 @@ void texts_want(struct texts *texts, const char *key, size_t length);
 bool texts_ask(struct texts *texts, int64_t now_ns, const char *sql, char *to, size_t size);
 /* One row of the answer: queryid and text. */
 void texts_row(struct texts *texts, const char *key, size_t length);
-/* The answer has ended, in whatever way. */
+/* The answer has come to its end. */
 void texts_asked(struct texts *texts, int64_t now_ns, int64_t took_ns);
 /* Gives out the texts of the statements of this pass.  Returns WEIR_OK or what `emit` returned. */
 int texts_show(struct texts *texts, top_emit *emit, void *context);

@@ -16,7 +16,7 @@ pg_stats "a" {
     group "statements" { interval = "500ms" }
 }
 pg_stats "all" {
-    pool = "a"  groups = { "statements" }  limit_statements = 1000  labels = { "instance=all" }
+    pool = "a"  groups = { "statements", "statement_texts" }  limit_statements = 1000  labels = { "instance=all" }
     group "statements" { interval = "500ms" }
 }
 EOF
@@ -76,6 +76,25 @@ wal_records_total wal_records
 wal_bytes_total wal_bytes
 temp_blocks_written_total temp_blks_written
 EOF
+
+# ---- Averages and texts -------------------------------------------------------------------------------------------------------
+while app -c "SELECT pg_sleep(1.1)" >/dev/null; do :; done &
+sleeper=$!
+wait_until "one statement is slow now" metric_is 1 pg_stat_statements_slow 'instance="all"'
+wait_until "and takes as long as it does" metric_at_least 1.1 pg_stat_statements_mean_seconds 'instance="all"' "queryid=\"$sleeps\"" 'user="app"'
+kill $sleeper
+wait $sleeper 2>/dev/null
+wait_until "then none is" metric_is 0 pg_stat_statements_slow 'instance="all"'
+app -c "ALTER ROLE app PASSWORD 'geheim'" -c "SELECT 1 /* geheim */, 'geheim' AS b" -c "DO 'BEGIN PERFORM \$\$geheim\$\$; END'" >/dev/null
+check "texts come" once "$scratch/weir.conf"
+text() { grep -qF "query=\"$1\",queryid=\"" "$scratch/once"; }
+check "the text of the insert" text 'INSERT INTO item SELECT g, $1 FROM generate_series($2, $3) g'
+check "a text without a password" text 'ALTER ROLE app PASSWORD ?'
+check "a text without its comment" text 'SELECT $1, $2 AS b'
+check "a text without a body" text 'DO ?'
+check "no secret is shown" sh -c "! grep geheim $scratch/once $scratch/once.log"
+check "the running one has texts, too" has_metric pg_stat_statements_query_id
+check "nothing has failed" sh -c "! grep -E 'warning|error' $weir_log"
 
 # ---- Nothing is lost ---------------------------------------------------------------------------------------------------------
 shown() { # the calls of all rows of the application
