@@ -1,6 +1,7 @@
 if WITH_PG_STATS
 plugin_LTLIBRARIES += pg_stats.la
 PG_STATS_QUERIES = plugins/pg_stats/queries.c plugins/pg_stats/queries.h plugins/pg_stats/query_rows.h \
+	plugins/pg_stats/query_relations.h plugins/pg_stats/queries_bloat.c plugins/pg_stats/queries_indexes.c \
 	plugins/pg_stats/queries_progress.c \
 	plugins/pg_stats/queries_activity.c plugins/pg_stats/queries_cluster.c plugins/pg_stats/queries_objects.c \
 	plugins/pg_stats/queries_relations.c plugins/pg_stats/queries_replication.c plugins/pg_stats/queries_statements.c \

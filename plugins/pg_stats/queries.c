@@ -4,8 +4,9 @@
 #include <limits.h>
 #include <string.h>
 
-const struct query *const query_tables[] = {queries_cluster,   queries_activity, queries_progress,   queries_replication,
-                                            queries_relations, queries_objects,  queries_statements, NULL};
+const struct query *const query_tables[] = {queries_cluster,   queries_activity, queries_progress, queries_replication,
+                                            queries_relations, queries_indexes,  queries_bloat,    queries_objects,
+                                            queries_statements, NULL};
 
 static bool has(int version, int min_version, int end_version)
 {

@@ -77,7 +77,7 @@ struct query {
 extern const struct query *const query_tables[];
 
 extern const struct query queries_cluster[], queries_activity[], queries_progress[], queries_replication[], queries_relations[],
-    queries_objects[], queries_statements[];
+    queries_indexes[], queries_bloat[], queries_objects[], queries_statements[];
 
 /* What decides the text of a statement. */
 struct query_facts {
