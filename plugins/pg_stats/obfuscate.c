@@ -20,7 +20,8 @@ struct lexer {
 };
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 0x80; }
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+static bool is_name_start(char c) { return is_letter(c) || c == '_' || (unsigned char)c >= 0x80; }
 static bool is_name(char c) { return is_name_start(c) || is_digit(c) || c == '$'; }
 static bool is_space(char c) { return (unsigned char)c <= ' ' || c == 0x7f; }
 

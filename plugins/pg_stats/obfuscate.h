@@ -6,8 +6,8 @@
  * identifiers stay.  White space is one space; lists of values are shortened, (?, ?, ?) and ($1, $2, $3) to the first, and rows
  * behind VALUES likewise.
  *
- * In doubt nothing is shown.  What is not terminated is hidden to the end of the text.  So is what follows a backslash and a quote in a
- * string without E: where such a string ends depends on standard_conforming_strings of the session that sent it.
+ * In doubt nothing is shown.  What is not terminated is hidden to the end of the text.  So is what follows a backslash and a quote
+ * in a string without E: where such a string ends depends on standard_conforming_strings of the session that sent it.
  *
  * Any bytes will do; they need be neither UTF-8 nor SQL.  A NUL ends the text.  Takes time in proportion to the text and no memory.
  */

@@ -1,7 +1,7 @@
 /* queries_statements.c - pg_stat_statements, read without its texts; queries.h says what a row means.
  *
- * Most figures of most statements are 0.  They are sent as NULL, which the server does in a third of the time and which means 0 here,
- * and nothing is grouped: what tells two rows of one statement apart (toplevel) is added up by top.c, at a tenth of the cost.
+ * Most figures of most statements are 0.  They are sent as NULL, which costs the server less and means 0 here; and nothing is
+ * grouped, which would cost as much again: two rows of one statement (toplevel) are added up by top.c.
  * Versions are the extension's, which may be older than the server's; where the server's are given too, they say which one came
  * with it first.
  */
@@ -41,10 +41,10 @@ static const struct query_column statement_columns[] = {
     /* Filled in by statements.c. */
     REAL_GAUGE("mean_seconds", "NULL::pg_catalog.float8", "Average time of the executions since the last pass, in seconds",
                .unit = "seconds", .flags = COLUMN_OPTIONAL),
-    REAL_GAUGE("max_seconds", SECONDS("s.max_exec_time"), "Longest execution since the figures were reset, in seconds", .unit = "seconds",
-               .flags = COLUMN_MAX, .min_extversion = V1_8),
-    REAL_GAUGE("max_seconds", SECONDS("s.max_time"), "Longest execution since the figures were reset, in seconds", .unit = "seconds",
-               .flags = COLUMN_MAX, .end_extversion = V1_8),
+    REAL_GAUGE("max_seconds", SECONDS("s.max_exec_time"), "Longest execution since the figures were reset, in seconds",
+               .unit = "seconds", .flags = COLUMN_MAX, .min_extversion = V1_8),
+    REAL_GAUGE("max_seconds", SECONDS("s.max_time"), "Longest execution since the figures were reset, in seconds",
+               .unit = "seconds", .flags = COLUMN_MAX, .end_extversion = V1_8),
     COUNTER("plans_total", COUNT("plans"), "Times the statement was planned; with pg_stat_statements.track_planning",
             .min_extversion = V1_8),
     REAL_COUNTER("plan_seconds_total", SECONDS("s.total_plan_time"),
@@ -79,8 +79,8 @@ static const struct query_column statement_columns[] = {
                  .min_version = 150000, .min_extversion = V1_10, .end_extversion = V1_11),
     REAL_COUNTER("jit_seconds_total", JIT_SECONDS(JIT " + s.jit_deform_time"), "Time spent on just-in-time compilation, in seconds",
                  .unit = "seconds", SINCE_17),
-    COUNTER("parallel_workers_to_launch_total", COUNT("parallel_workers_to_launch"), "Parallel workers that were planned", SINCE_18),
-    COUNTER("parallel_workers_launched_total", COUNT("parallel_workers_launched"), "Parallel workers that were launched", SINCE_18),
+    COUNTER("parallel_workers_to_launch_total", COUNT("parallel_workers_to_launch"), "Parallel workers planned", SINCE_18),
+    COUNTER("parallel_workers_launched_total", COUNT("parallel_workers_launched"), "Parallel workers launched", SINCE_18),
     END};
 
 static const struct query_column info_columns[] = {
@@ -97,7 +97,8 @@ static const struct query_column text_columns[] = {
 
 const struct query queries_statements[] = {
     {.group = "statements", .collector = "stat_statements", .prefix = "pg_stat_statements_", .columns = statement_columns,
-     .extension = "pg_stat_statements", .limit = LIMIT_STATEMENTS, .use = USE_STATEMENTS, .adds_up = true, .priority = 5, .interval_s = 30,
+     .extension = "pg_stat_statements", .limit = LIMIT_STATEMENTS, .use = USE_STATEMENTS,
+     .adds_up = true, .priority = 5, .interval_s = 30,
      .from = "FROM @extschema@.pg_stat_statements(false) s JOIN pg_catalog.pg_database d ON d.oid = s.dbid",
      .about = "What each statement costs; the strongest by time, all others added up as \"other\". 8 ms of the server for 5,000 "
               "statements, during which statements that it has not seen yet wait to be registered."},

@@ -36,7 +36,8 @@ void means_fill(struct means *means, const char *key, size_t length, struct weir
  *
  * The server keeps all texts in one file and reads it whole for a single one.  So texts are read for those statements alone that
  * are shown and have none yet, kept (obfuscated), and asked for again only after TEXTS_WAIT_NS and a hundred times what the last
- * asking took; after one without an answer the wait doubles.  A text that was not there in TEXTS_TRIES attempts is not asked for again.
+ * asking took; after one without an answer the wait doubles.  A text that was not there in TEXTS_TRIES attempts is not asked for
+ * again.
  */
 #define TEXTS_WAIT_NS INT64_C(60000000000)
 #define TEXTS_WAIT_MAX_NS INT64_C(3600000000000)

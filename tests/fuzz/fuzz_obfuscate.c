@@ -58,8 +58,10 @@ static void add_content(struct text *text, struct input *input, const char *esca
 
 static void add_piece(struct text *text, struct input *input)
 {
-    static const char *const words[] = {"SELECT", "a", "e", "E ", "\"it's\"", "$1", "IN (", ")", ",", "VALUES (", "- ", "/ ", "* ", "::", "SET", "ALTER",
-                                        "=", ";", "\n", "u", "b", "U&\"\\0061\"", "\xc3\xa4", "\xff", "[", "]", "?", ".", "to", "@", "a$b", "\\"};
+    static const char *const words[] = {
+        "SELECT", "a", "e", "E ", "\"it's\"", "$1", "IN (", ")", ",", "VALUES (", "- ", "/ ", "* ", "::", "SET", "ALTER", "=", ";",
+        "\n", "u", "b", "U&\"\\0061\"", "\xc3\xa4", "\xff", "[", "]", "?", ".", "to", "@", "a$b", "\\",
+    };
 
     switch (next(input) % 12) {
     case 0: /* either of the two, by standard_conforming_strings */
