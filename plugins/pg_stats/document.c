@@ -11,16 +11,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The version of the extension that came with the server. */
+static int extversion_of(const char *extension, int version)
+{
+    static const int statements[] = {10008, 10009, 10010, 10010, 10011, 10012}, buffercache[] = {10003, 10003, 10003, 10004, 10005, 10006};
+    int major = version / 10000 - 13;
+
+    if (!extension || major < 0 || major > 5)
+        return 0;
+    return strcmp(extension, "pg_stat_statements") == 0 ? statements[major] : strcmp(extension, "pg_buffercache") == 0 ? buffercache[major] : 0;
+}
+
 static int sql(int version)
 {
     static const char *const scopes[] = {[QUERY_SERVER] = "server", [QUERY_DATABASE] = "database"};
     static const char *const roles[] = {[QUERY_ANYWHERE] = "anywhere", [QUERY_PRIMARY] = "primary", [QUERY_STANDBY] = "standby"};
-    const struct query_facts facts = {.version = version, .extschema = "public"};
     static char text[QUERY_SQL_MAX];
     struct query_plan plan;
 
     for (const struct query *const *table = query_tables; *table; table++) {
         for (const struct query *query = *table; query->group; query++) {
+            const struct query_facts facts = {.version = version, .extschema = "public",
+                                              .extversion = extversion_of(query->extension, version)};
+
             if (!query_applies(query, &facts))
                 continue;
             if (!query_make(query, &facts, text, sizeof(text), &plan)) {

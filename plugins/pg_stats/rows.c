@@ -33,7 +33,7 @@ static bool is(const struct rows *rows, size_t index, const char *key, size_t le
 {
     const struct row *row = &rows->rows[index];
 
-    return row->key_length == length && memcmp(rows->keys + row->key, key, length) == 0;
+    return row->key_length == length && (!length || memcmp(rows->keys + row->key, key, length) == 0);
 }
 
 static uint32_t *found(struct rows *rows, size_t index, uint64_t pass)
@@ -133,7 +133,8 @@ uint32_t *rows_add(struct rows *rows, const char *key, size_t length, uint64_t p
     if (rows->count == rows->ceiling || !reserve(rows, length))
         return NULL;
     rows->rows[index] = (struct row){.key = (uint32_t)rows->keys_length, .key_length = (uint32_t)length};
-    memcpy(rows->keys + rows->keys_length, key, length);
+    if (length) /* a query without labels has one row, and no keys */
+        memcpy(rows->keys + rows->keys_length, key, length);
     rows->keys_length += length;
     rows->count++;
     if (rows->nwords)

@@ -32,10 +32,13 @@ interval = "500ms"
 http { listen = "127.0.0.1:0" }
 pool "a" { host = "127.0.0.1" port = $PGPORT dbname = "postgres" user = "weir" backoff_max = "500ms" }
 pool "ascii" { host = "127.0.0.1" port = $PGPORT dbname = "ascii" user = "weir" }
-pg_stats "a" { pool = "a" }
-pg_stats "ascii" { pool = "ascii" groups = { "user_tables" } labels = { "instance=ascii" } }
+pg_stats "a" {
+    pool = "a" databases = { "postgres" }
+    group "database_size" { interval = "500ms" }
+    group "user_table_sizes" { interval = "500ms" }
+}
+pg_stats "ascii" { pool = "ascii" databases = { "ascii" } groups = { "user_tables" } labels = { "instance=ascii" } }
 EOF
-sed -i 's/pg_stats "ascii" { pool = "ascii" groups/pg_stats "ascii" { pool = "ascii"  groups/' "$scratch/weir.conf"
 start_weir "$scratch/weir.conf" || exit 1
 wait_until "figures come" has_metric pg_statio_user_tables_heap_blocks_read
 check "pg_up" metric_is 1 pg_up 
