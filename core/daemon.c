@@ -206,7 +206,7 @@ static void feed_watchdog(void *context)
     const struct config_section *own = &daemon->all->generation->self_section;
     int64_t now_ns = clock_now_ns();
     const struct seat *seat = seats_find(&daemon->all->seats, own->name);
-    const struct series_group *group = atomic_load_explicit(&seat->groups, memory_order_acquire);
+    const struct series_group *group = atomic_load_explicit(&seat->groups.first, memory_order_acquire);
     uint64_t passes = group ? atomic_load_explicit(&group->passes_ok, memory_order_relaxed) : 0;
 
     if (passes != daemon->own_passes) {

@@ -63,7 +63,7 @@ static int source_current(struct series_registry *registry, const struct feed_so
     size_t room = 0;
     int status = WEIR_OK;
 
-    for (struct series_group *group = atomic_load_explicit(source->groups, memory_order_acquire);
+    for (struct series_group *group = atomic_load_explicit(&source->groups->first, memory_order_acquire);
          group && status == WEIR_OK; group = atomic_load_explicit(&group->sibling, memory_order_acquire)) {
         struct weir_batch batch = {.size = sizeof(batch), .flags = WEIR_B_SNAPSHOT, .source = source->id,
                                    .source_name = source->name};

@@ -20,7 +20,7 @@ struct feed_source {
     uint32_t id;
     const char *name;
     struct ring_lane *lane;
-    _Atomic(struct series_group *) *groups;
+    const struct series_groups *groups;
     _Atomic bool vacant; /* nobody publishes there */
 };
 /* All sources, in the order in which they came; only ever added to. */

@@ -146,24 +146,19 @@ static int host_family(struct weir_self *self, const struct weir_family *descrip
 }
 
 /* Series that the instance has, without those that end with the next pass. */
-static uint64_t series_count(const struct weir_self *self)
+static uint64_t series_count(const struct series_groups *groups)
 {
-    uint64_t count = 0;
+    uint64_t all = atomic_load_explicit(&groups->series, memory_order_relaxed);
+    uint64_t ending = atomic_load_explicit(&groups->ending, memory_order_relaxed);
 
-    for (const struct series_group *group = atomic_load_explicit(&self->seat->groups, memory_order_acquire); group;
-         group = atomic_load_explicit(&group->sibling, memory_order_acquire)) {
-        uint64_t all = atomic_load_explicit(&group->series, memory_order_relaxed);
-
-        count += all > group->dying_count ? all - group->dying_count : 0;
-    }
-    return count;
+    return all > ending ? all - ending : 0;
 }
 
 static int series_get(struct weir_self *self, struct series_group *group, const struct weir_label *labels, size_t nlabels,
                       const uint32_t *families, size_t nfamilies, uint32_t *handles)
 {
     const struct config_section *section = &self->section;
-    uint64_t count = series_count(self);
+    uint64_t count = series_count(&self->seat->groups);
     const struct series_request request = {.extra = section->labels, .nextra = section->nlabels, .draft = is_draft(self),
                                            .room = section->max_series > count ? section->max_series - count : 0};
     char why[512];

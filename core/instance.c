@@ -194,7 +194,7 @@ static void end_groups(struct weir_self *self)
     if (!self->groups_ending)
         return;
     self->groups_ending = false;
-    for (struct series_group *group = atomic_load(&seat->groups); group; group = atomic_load(&group->sibling))
+    for (struct series_group *group = atomic_load(&seat->groups.first); group; group = atomic_load(&group->sibling))
         if (!(atomic_load(&group->holders) & self->bit) && atomic_load(&group->series))
             pass_end_group(&seat->pass, group, clock_wall_ns());
 }

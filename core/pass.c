@@ -40,11 +40,15 @@ static void refuse(struct pass *pass, enum pass_refusal reason, uint64_t count)
 void pass_begin(struct pass *pass, struct series_group *group, int64_t wall_ns)
 {
     uint64_t committed = atomic_load_explicit(&group->committed, memory_order_relaxed);
+    uint64_t round = atomic_load_explicit(&group->all->series, memory_order_relaxed) +
+                     atomic_load_explicit(&group->all->count, memory_order_relaxed);
 
     if (pass->group) /* left open by an object that was abandoned */
         ring_lane_abort(&pass->lane);
     pass_reuse(pass);
     ring_lane_rewind(&pass->lane);
+    /* All groups may have their turns before a sink comes to look. */
+    ring_lane_widen(&pass->lane, 2 * round);
     pass->group = group;
     pass->broken = false;
     pass->time_ns = wall_ns > pass->last_time_ns ? wall_ns : pass->last_time_ns + 1;
@@ -242,6 +246,7 @@ static void put_released(struct pass *pass, uint32_t count)
         series_bury(pass->registry, group, group->dying[i]);
     }
     group->dying_count -= count;
+    atomic_fetch_sub_explicit(&group->all->ending, count, memory_order_relaxed);
     if (count)
         memmove(group->dying, group->dying + count, group->dying_count * sizeof(*group->dying));
 }
@@ -262,6 +267,8 @@ static void close_with_mark(struct pass *pass, enum weir_pass_status status, uin
         group->live = count;
     }
     atomic_store_explicit(&group->kept, status == WEIR_PASS_KEPT, memory_order_release);
+    if (status == WEIR_PASS_OK)
+        atomic_store_explicit(&group->success_ns, (uint64_t)pass->time_ns, memory_order_relaxed);
     ring_lane_show(&pass->lane);
     atomic_fetch_add_explicit(status == WEIR_PASS_OK     ? &group->passes_ok
                               : status == WEIR_PASS_KEPT ? &group->passes_kept

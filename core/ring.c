@@ -231,16 +231,11 @@ static int lane_grow(struct ring_lane *lane, uint64_t capacity)
     return WEIR_OK;
 }
 
-int ring_lane_reserve(struct ring_lane *lane, uint64_t count)
+/* To `need` at least, which is not over the ceiling. */
+static int lane_grow_to(struct ring_lane *lane, uint64_t need, uint64_t ceiling)
 {
     uint64_t capacity = lane->writer.memory->capacity;
-    uint64_t need = 2 * (lane->writer.head - lane->writer.tail + count);
-    uint64_t ceiling = atomic_load_explicit(&lane->ceiling, memory_order_relaxed);
 
-    if (need <= capacity)
-        return WEIR_OK;
-    if (need > ceiling)
-        return WEIR_ELIMIT;
     /* An eighth more each time: few copies, and little memory that a steady pass never needs. */
     capacity = capacity_round(capacity + capacity / 8);
     if (capacity < need)
@@ -248,6 +243,26 @@ int ring_lane_reserve(struct ring_lane *lane, uint64_t count)
     if (capacity > ceiling)
         capacity = ceiling;
     return lane_grow(lane, capacity);
+}
+
+int ring_lane_reserve(struct ring_lane *lane, uint64_t count)
+{
+    uint64_t need = 2 * (lane->writer.head - lane->writer.tail + count);
+    uint64_t ceiling = atomic_load_explicit(&lane->ceiling, memory_order_relaxed);
+
+    if (need <= lane->writer.memory->capacity)
+        return WEIR_OK;
+    return need <= ceiling ? lane_grow_to(lane, need, ceiling) : WEIR_ELIMIT;
+}
+
+void ring_lane_widen(struct ring_lane *lane, uint64_t count)
+{
+    uint64_t ceiling = atomic_load_explicit(&lane->ceiling, memory_order_relaxed);
+
+    if (count > ceiling)
+        count = ceiling;
+    if (count > lane->writer.memory->capacity)
+        (void)lane_grow_to(lane, count, ceiling);
 }
 
 void ring_lane_shrink(struct ring_lane *lane, uint64_t capacity)

@@ -151,6 +151,8 @@ void ring_lane_destroy(struct ring_lane *lane);
 /* Writer: makes sure that the open pass can take `count` more samples, growing the lane if need be.  WEIR_ELIMIT beyond
  * the ceiling, WEIR_ENOMEM. */
 int ring_lane_reserve(struct ring_lane *lane, uint64_t count);
+/* Writer, between passes: room for `count` samples that no reader has come to yet, as far as ceiling and memory allow. */
+void ring_lane_widen(struct ring_lane *lane, uint64_t count);
 /* Writer: one sample, after ring_lane_reserve. */
 void ring_lane_put(struct ring_lane *lane, const struct weir_sample *sample);
 /* Writer, between passes: begins at the first slot again if all that was committed has been consumed. */

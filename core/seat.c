@@ -170,7 +170,7 @@ void seat_shut(struct seat *seat)
 
 static void groups_settle(struct seat *seat, uint32_t bit, bool adopted, int64_t wall_ns)
 {
-    for (struct series_group *group = atomic_load_explicit(&seat->groups, memory_order_acquire); group;
+    for (struct series_group *group = atomic_load_explicit(&seat->groups.first, memory_order_acquire); group;
          group = atomic_load_explicit(&group->sibling, memory_order_acquire)) {
         uint32_t keep = adopted ? bit : ~bit;
         bool stays = atomic_fetch_and_explicit(&group->holders, keep, memory_order_acq_rel) & keep;

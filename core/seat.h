@@ -39,7 +39,7 @@ struct seat {
 
     /* A source's. */
     struct pass pass;
-    _Atomic(struct series_group *) groups;
+    struct series_groups groups;
     struct feed_source source;        /* how sinks see it */
 
     /* A sink's. */

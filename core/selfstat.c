@@ -1,7 +1,8 @@
 /* selfstat.c - the collector's own figures: what each part counts, published as series.
  *
- * Two groups: "process" (few, fixed) and "instances" (per instance, group, lane and sink; new ones appear as they are made).
- * Handles are made once per object and kept in rows found by the object's address, which lives as long as the collector.
+ * Two groups: "process" (few, fixed) and "instances" (per instance, kind of groups, lane and sink; new ones appear as they are
+ * made).  Handles are made once per object and kept in rows found by the object's address, which lives as long as the collector.
+ * What groups of a kind have counted is their sum, with those that have ended, so that it never falls.
  */
 #include "selfstat.h"
 
@@ -11,6 +12,7 @@
 #include "process.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #ifndef WEIR_VERSION
 #error "WEIR_VERSION is set by the build"
@@ -53,23 +55,25 @@ static const struct weir_family process_families[PROCESS_FIGURES] = {
                                "Reloads that failed and left the configuration as it was"),
 };
 
-/* Per group: labels instance, group. */
+/* Per kind of groups: labels instance, group. */
 enum group_figure {
     GROUP_COLLECT, GROUP_COLLECT_LAST, GROUP_LATE, GROUP_LATE_MAX, GROUP_OK, GROUP_KEPT, GROUP_FAILED, GROUP_MISSED,
-    GROUP_OVERRUNS, GROUP_AGE, GROUP_SERIES, GROUP_FIGURES
+    GROUP_OVERRUNS, GROUP_AGE, GROUP_SUCCESS, GROUP_SERIES, GROUP_FIGURES
 };
 static const struct weir_family group_families[GROUP_FIGURES] = {
     [GROUP_COLLECT] = FAMILY(WEIR_COUNTER, "weir_group_collect_seconds_total", "seconds", "Time spent collecting"),
-    [GROUP_COLLECT_LAST] = FAMILY(WEIR_GAUGE, "weir_group_collect_last_seconds", "seconds", "Time the last pass took"),
-    [GROUP_LATE] = FAMILY(WEIR_GAUGE, "weir_group_late_seconds", "seconds", "How late the last pass began"),
+    [GROUP_COLLECT_LAST] = FAMILY(WEIR_GAUGE, "weir_group_collect_last_seconds", "seconds", "Longest time that a last pass took"),
+    [GROUP_LATE] = FAMILY(WEIR_GAUGE, "weir_group_late_seconds", "seconds", "How late a last pass began, at most"),
     [GROUP_LATE_MAX] = FAMILY(WEIR_GAUGE, "weir_group_late_max_seconds", "seconds", "How late a pass ever began"),
     [GROUP_OK] = FAMILY(WEIR_COUNTER, "weir_group_passes_total", NULL, "Passes committed with values"),
     [GROUP_KEPT] = FAMILY(WEIR_COUNTER, "weir_group_passes_kept_total", NULL, "Passes that kept the values of an earlier one"),
     [GROUP_FAILED] = FAMILY(WEIR_COUNTER, "weir_group_passes_failed_total", NULL, "Passes that failed"),
     [GROUP_MISSED] = FAMILY(WEIR_COUNTER, "weir_group_missed_total", NULL, "Turns skipped because an earlier pass took too long"),
     [GROUP_OVERRUNS] = FAMILY(WEIR_COUNTER, "weir_group_overruns_total", NULL, "Passes that ended after their deadline"),
-    [GROUP_AGE] = FAMILY(WEIR_GAUGE, "weir_group_age_seconds", "seconds", "Age of the current values"),
-    [GROUP_SERIES] = FAMILY(WEIR_GAUGE, "weir_group_series", NULL, "Series of the group"),
+    [GROUP_AGE] = FAMILY(WEIR_GAUGE, "weir_group_age_seconds", "seconds", "Age of the oldest current values"),
+    [GROUP_SUCCESS] = FAMILY(WEIR_GAUGE, "weir_group_last_success_timestamp_seconds", "seconds",
+                             "The last pass with values of the group that has been longest without one, since the epoch"),
+    [GROUP_SERIES] = FAMILY(WEIR_GAUGE, "weir_group_series", NULL, "Series"),
 };
 
 /* Per instance: label instance. */
@@ -107,6 +111,15 @@ struct rows {
     struct row *items;
     size_t count, room, width; /* width: handles of a row */
 };
+struct kind { /* of one instance's groups, for ever */
+    const struct series_groups *all;
+    const char *instance, *name;
+    struct kind_sum { /* of its groups; what is of the last passes, of those that live */
+        uint64_t pass, living, collect_ns, collect_ns_last, late_ns, late_ns_max, passes_ok, passes_kept, passes_failed, missed,
+            overruns, series;
+        int64_t oldest_ns, success_ns; /* the least; INT64_MAX: of none; 0: one has had no success */
+    } sum;
+};
 struct selfstat {
     struct weir_self *self;
     struct instances *all;
@@ -115,6 +128,8 @@ struct selfstat {
     uint32_t process[PROCESS_FIGURES], build;
     uint32_t group_ids[GROUP_FIGURES], instance_ids[INSTANCE_FIGURES], refused_id, cursor_ids[CURSOR_FIGURES];
     struct rows groups, instances, refused, cursors;
+    struct kind **kinds, **kind_of; /* in the order in which they were seen; by the id of a group, NULL while not known */
+    size_t nkinds, kinds_room, kind_of_room;
 };
 
 static int families(struct weir_self *self, const struct weir_family *rows, size_t count, uint32_t *ids)
@@ -161,6 +176,10 @@ static void destroy(void *state)
 {
     struct selfstat *stat = state;
 
+    for (size_t i = 0; i < stat->nkinds; i++)
+        free(stat->kinds[i]);
+    free(stat->kinds);
+    free(stat->kind_of);
     free(stat->groups.items);
     free(stat->instances.items);
     free(stat->refused.items);
@@ -230,10 +249,6 @@ static uint64_t load(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
-static double seconds(const _Atomic uint64_t *ns)
-{
-    return (double)load(ns) / 1e9;
-}
 
 static const struct seat *first_seat(const struct selfstat *stat)
 {
@@ -282,29 +297,108 @@ static int collect_process(struct selfstat *stat)
     return host_table.publish(stat->self, values, PROCESS_FIGURES + 1);
 }
 
-static void publish_group(struct selfstat *stat, size_t hint, const struct series_group *group, int64_t wall_ns)
+/* Room for items up to `last`; the new ones are NULL. */
+static bool kinds_reserve(struct kind ***items, size_t *room, size_t last)
 {
-    const struct weir_label labels[] = {{"instance", group->source_name}, {"group", group->name}};
-    const uint32_t *handles =
-        row_of(stat, &stat->groups, hint, group, labels, 2, stat->group_ids, GROUP_FIGURES);
+    size_t more = *room ? *room : 64;
+    struct kind **larger;
+
+    if (last < *room)
+        return true;
+    while (more <= last)
+        more *= 2;
+    larger = realloc(*items, more * sizeof(struct kind *));
+    if (!larger)
+        return false;
+    memset(larger + *room, 0, (more - *room) * sizeof(struct kind *));
+    *items = larger;
+    *room = more;
+    return true;
+}
+
+/* NULL: no memory. */
+static struct kind *kind_of(struct selfstat *stat, const struct series_group *group)
+{
+    struct kind *kind;
+    size_t i = 0;
+
+    if (!kinds_reserve(&stat->kind_of, &stat->kind_of_room, group->id))
+        return NULL;
+    if (stat->kind_of[group->id])
+        return stat->kind_of[group->id];
+    while (i < stat->nkinds && (stat->kinds[i]->all != group->all || strcmp(stat->kinds[i]->name, group->kind) != 0))
+        i++;
+    if (i == stat->nkinds) {
+        kind = kinds_reserve(&stat->kinds, &stat->kinds_room, i) ? calloc(1, sizeof(*kind)) : NULL;
+        if (!kind)
+            return NULL;
+        *kind = (struct kind){.all = group->all, .instance = group->source_name, .name = group->kind};
+        stat->kinds[stat->nkinds++] = kind;
+    }
+    return stat->kind_of[group->id] = stat->kinds[i];
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void add_group(struct selfstat *stat, const struct series_group *group, bool lives)
+{
+    struct kind *kind = kind_of(stat, group);
     uint64_t committed = atomic_load_explicit(&group->committed, memory_order_acquire);
+    struct kind_sum *sum;
+
+    if (!kind)
+        return;
+    sum = &kind->sum;
+    if (sum->pass != stat->pass)
+        *sum = (struct kind_sum){.pass = stat->pass, .oldest_ns = INT64_MAX, .success_ns = INT64_MAX};
+    sum->collect_ns += load(&group->collect_ns_sum);
+    sum->passes_ok += load(&group->passes_ok);
+    sum->passes_kept += load(&group->passes_kept);
+    sum->passes_failed += load(&group->passes_failed);
+    sum->missed += load(&group->missed);
+    sum->overruns += load(&group->overruns);
+    sum->series += load(&group->series);
+    if (!lives)
+        return;
+    sum->living++;
+    sum->collect_ns_last = larger(sum->collect_ns_last, load(&group->collect_ns_last));
+    sum->late_ns = larger(sum->late_ns, load(&group->late_ns_last));
+    sum->late_ns_max = larger(sum->late_ns_max, load(&group->late_ns_max));
+    sum->success_ns = earlier(sum->success_ns, (int64_t)load(&group->success_ns));
+    if (committed)
+        sum->oldest_ns = earlier(sum->oldest_ns, (int64_t)load(&group->times[committed & 1u]));
+}
+
+static void publish_kind(struct selfstat *stat, size_t hint, const struct kind *kind, int64_t wall_ns)
+{
+    const struct weir_label labels[] = {{"instance", kind->instance}, {"group", kind->name}};
+    const struct kind_sum *sum = &kind->sum;
+    const uint32_t *handles = row_of(stat, &stat->groups, hint, kind, labels, 2, stat->group_ids, GROUP_FIGURES);
     struct weir_value values[GROUP_FIGURES];
 
     if (!handles)
         return;
-    set_f64(&values[GROUP_COLLECT], handles[GROUP_COLLECT], seconds(&group->collect_ns_sum));
-    set_f64(&values[GROUP_COLLECT_LAST], handles[GROUP_COLLECT_LAST], seconds(&group->collect_ns_last));
-    set_f64(&values[GROUP_LATE], handles[GROUP_LATE], seconds(&group->late_ns_last));
-    set_f64(&values[GROUP_LATE_MAX], handles[GROUP_LATE_MAX], seconds(&group->late_ns_max));
-    set_u64(&values[GROUP_OK], handles[GROUP_OK], load(&group->passes_ok));
-    set_u64(&values[GROUP_KEPT], handles[GROUP_KEPT], load(&group->passes_kept));
-    set_u64(&values[GROUP_FAILED], handles[GROUP_FAILED], load(&group->passes_failed));
-    set_u64(&values[GROUP_MISSED], handles[GROUP_MISSED], load(&group->missed));
-    set_u64(&values[GROUP_OVERRUNS], handles[GROUP_OVERRUNS], load(&group->overruns));
+    set_f64(&values[GROUP_COLLECT], handles[GROUP_COLLECT], (double)sum->collect_ns / 1e9);
+    set_f64(&values[GROUP_COLLECT_LAST], handles[GROUP_COLLECT_LAST], (double)sum->collect_ns_last / 1e9);
+    set_f64(&values[GROUP_LATE], handles[GROUP_LATE], (double)sum->late_ns / 1e9);
+    set_f64(&values[GROUP_LATE_MAX], handles[GROUP_LATE_MAX], (double)sum->late_ns_max / 1e9);
+    set_u64(&values[GROUP_OK], handles[GROUP_OK], sum->passes_ok);
+    set_u64(&values[GROUP_KEPT], handles[GROUP_KEPT], sum->passes_kept);
+    set_u64(&values[GROUP_FAILED], handles[GROUP_FAILED], sum->passes_failed);
+    set_u64(&values[GROUP_MISSED], handles[GROUP_MISSED], sum->missed);
+    set_u64(&values[GROUP_OVERRUNS], handles[GROUP_OVERRUNS], sum->overruns);
     /* Before the first pass there are no values, and no age of them. */
-    set_f64(&values[GROUP_AGE], committed ? handles[GROUP_AGE] : WEIR_NO_SERIES,
-            (double)(wall_ns - (int64_t)load(&group->times[committed & 1u])) / 1e9);
-    set_u64(&values[GROUP_SERIES], handles[GROUP_SERIES], load(&group->series));
+    set_f64(&values[GROUP_AGE], sum->oldest_ns < INT64_MAX ? handles[GROUP_AGE] : WEIR_NO_SERIES,
+            (double)(wall_ns - sum->oldest_ns) / 1e9);
+    set_f64(&values[GROUP_SUCCESS], sum->success_ns ? handles[GROUP_SUCCESS] : WEIR_NO_SERIES, (double)sum->success_ns / 1e9);
+    set_u64(&values[GROUP_SERIES], handles[GROUP_SERIES], sum->series);
     (void)host_table.publish(stat->self, values, GROUP_FIGURES);
 }
 
@@ -360,7 +454,7 @@ static void publish_cursor(struct selfstat *stat, size_t hint, const struct seat
 static int collect_instances(struct selfstat *stat)
 {
     int64_t wall_ns = host_table.wall_ns();
-    size_t instances = 0, groups = 0, cursors = 0;
+    size_t instances = 0, kinds = 0, cursors = 0;
 
     stat->pass++;
     pthread_mutex_lock(&stat->all->lock);
@@ -370,15 +464,17 @@ static int collect_instances(struct selfstat *stat)
         if (!holder)
             continue;
         publish_instance(stat, instances++, seat);
-        for (const struct series_group *group = atomic_load_explicit(&seat->groups, memory_order_acquire); group;
+        for (const struct series_group *group = atomic_load_explicit(&seat->groups.first, memory_order_acquire); group;
              group = atomic_load_explicit(&group->sibling, memory_order_acquire))
-            if (atomic_load_explicit(&group->holders, memory_order_relaxed) & holder)
-                publish_group(stat, groups++, group, wall_ns);
+            add_group(stat, group, atomic_load_explicit(&group->holders, memory_order_relaxed) & holder);
         for (const struct feed *feed = atomic_load_explicit(&seat->feeds.first, memory_order_acquire); feed;
              feed = atomic_load_explicit(&feed->next, memory_order_acquire))
             if (!feed_is_over(feed))
                 publish_cursor(stat, cursors++, seat, feed);
     }
+    for (size_t i = 0; i < stat->nkinds; i++)
+        if (stat->kinds[i]->sum.pass == stat->pass && stat->kinds[i]->sum.living)
+            publish_kind(stat, kinds++, stat->kinds[i], wall_ns);
     pthread_mutex_unlock(&stat->all->lock);
     rows_forget(stat, &stat->groups);
     rows_forget(stat, &stat->instances);

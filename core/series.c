@@ -58,7 +58,7 @@ struct series_registry {
     _Atomic(struct series_group *) *groups; /* by id, from 1 */
     uint32_t ngroups;
 
-    struct table by_name, by_labels, by_identity;
+    struct table by_name, by_group, by_labels, by_identity;
 };
 
 static void say(char *why, size_t why_size, const char *format, ...) WEIR_PRINTF(3, 4);
@@ -271,6 +271,7 @@ void series_registry_free(struct series_registry *registry)
     free(registry->by_name.entries);
     free(registry->by_labels.entries);
     free(registry->by_identity.entries);
+    free(registry->by_group.entries);
     unreserve(registry->cells, (SERIES_INDEX_MAX + 1ul) * sizeof(*registry->cells));
     unreserve(registry->metas, (SERIES_INDEX_MAX + 1ul) * sizeof(*registry->metas));
     unreserve(registry->starts, (SERIES_INDEX_MAX + 1ul) * sizeof(*registry->starts));
@@ -289,8 +290,8 @@ void series_registry_stats(struct series_registry *registry, struct series_stats
     stats->bytes = (uint64_t)registry->next_index * (sizeof(struct series_cell) + sizeof(struct series_meta)) +
                    registry->labelset_bytes + registry->nfamilies * sizeof(struct series_family) +
                    registry->ngroups * sizeof(struct series_group) +
-                   ((uint64_t)registry->by_name.size + registry->by_labels.size + registry->by_identity.size) *
-                       sizeof(uint32_t);
+                   ((uint64_t)registry->by_name.size + registry->by_group.size + registry->by_labels.size +
+                    registry->by_identity.size) * sizeof(uint32_t);
     pthread_mutex_unlock(&registry->lock);
 }
 
@@ -395,53 +396,78 @@ struct series_group *series_group_get(struct series_registry *registry, uint32_t
     return id <= SERIES_GROUPS_MAX ? atomic_load_explicit(&registry->groups[id], memory_order_acquire) : NULL;
 }
 
-int series_group_new(struct series_registry *registry, _Atomic(struct series_group *) *list, uint32_t source,
-                     const char *source_name, const char *name, const char *kind, uint32_t bit, struct series_group **out,
-                     char *why, size_t why_size)
+static uint64_t group_hash(const struct series_registry *registry, uint32_t id)
+{
+    const struct series_group *group = atomic_load_explicit(&registry->groups[id], memory_order_relaxed);
+
+    return XXH3_64bits_withSeed(group->name, strlen(group->name), registry->seed ^ group->source);
+}
+
+/* Under the lock: the instance's group of this name, or NULL. */
+static struct series_group *group_find(const struct series_registry *registry, const struct series_groups *all, uint64_t hash,
+                                       const char *name)
+{
+    for (uint32_t at = (uint32_t)hash; registry->by_group.size; at++) {
+        uint32_t id = registry->by_group.entries[at & (registry->by_group.size - 1)];
+        struct series_group *group = id ? atomic_load_explicit(&registry->groups[id], memory_order_relaxed) : NULL;
+
+        if (!group || (group->all == all && strcmp(group->name, name) == 0))
+            return group;
+    }
+    return NULL;
+}
+
+/* Under the lock: a new one, behind the others. */
+static struct series_group *group_make(struct series_registry *registry, struct series_groups *all, uint32_t source,
+                                       const char *source_name, const char *name, const char *kind)
 {
     const size_t name_size = strlen(name) + 1, kind_size = strlen(kind) + 1;
-    struct series_group *group, *last = NULL;
+    struct series_group *group;
 
-    for (group = atomic_load_explicit(list, memory_order_acquire); group;
-         group = atomic_load_explicit(&group->sibling, memory_order_acquire)) {
-        last = group;
-        if (strcmp(group->name, name) != 0)
-            continue;
-        /* The same name begins again, or goes over to another object: its numbers go on. */
-        *out = group;
-        if (!(atomic_fetch_or_explicit(&group->holders, bit, memory_order_acq_rel) & bit))
-            return WEIR_OK;
-        say(why, why_size, "group \"%s\" exists already", name);
-        return WEIR_EINVAL;
-    }
-    group = calloc(1, sizeof(*group) + name_size + kind_size);
-    if (!group) {
-        say(why, why_size, "no memory for group \"%s\"", name);
-        return WEIR_ENOMEM;
-    }
+    if (table_reserve(registry, &registry->by_group, group_hash) < 0 ||
+        !(group = calloc(1, sizeof(*group) + name_size + kind_size)))
+        return NULL;
     group->name = memcpy(group + 1, name, name_size);
     group->kind = memcpy((char *)(group + 1) + name_size, kind, kind_size);
     group->source = source;
     group->source_name = source_name;
+    group->all = all;
     group->last_extent = &group->extents;
-    atomic_store_explicit(&group->holders, bit, memory_order_relaxed);
-
-    pthread_mutex_lock(&registry->lock);
-    if (registry->ngroups == SERIES_GROUPS_MAX) {
-        pthread_mutex_unlock(&registry->lock);
-        say(why, why_size, "group \"%s\": there are %u groups already", name, SERIES_GROUPS_MAX);
-        free(group);
-        return WEIR_ELIMIT;
-    }
     group->id = ++registry->ngroups;
     atomic_store_explicit(&registry->groups[group->id], group, memory_order_release);
+    table_add(&registry->by_group, group_hash(registry, group->id), group->id);
+    return group;
+}
+
+int series_group_new(struct series_registry *registry, struct series_groups *all, uint32_t source, const char *source_name,
+                     const char *name, const char *kind, uint32_t bit, struct series_group **out, char *why, size_t why_size)
+{
+    uint64_t hash = XXH3_64bits_withSeed(name, strlen(name), registry->seed ^ source);
+    struct series_group *group;
+    bool known;
+    int status = WEIR_OK;
+
+    pthread_mutex_lock(&registry->lock);
+    group = group_find(registry, all, hash, name);
+    known = group != NULL;
+    if (!known && registry->ngroups == SERIES_GROUPS_MAX) {
+        say(why, why_size, "group \"%s\": there are %u groups already", name, SERIES_GROUPS_MAX);
+        status = WEIR_ELIMIT;
+    } else if (!known && !(group = group_make(registry, all, source, source_name, name, kind))) {
+        say(why, why_size, "no memory for group \"%s\"", name);
+        status = WEIR_ENOMEM;
+    } else if (atomic_fetch_or_explicit(&group->holders, bit, memory_order_acq_rel) & bit) {
+        say(why, why_size, "group \"%s\" exists already", name);
+        status = WEIR_EINVAL;
+    } else if (!known) {
+        atomic_store_explicit(all->last ? &all->last->sibling : &all->first, group, memory_order_release);
+        all->last = group;
+        atomic_fetch_add_explicit(&all->count, 1, memory_order_relaxed);
+    }
     pthread_mutex_unlock(&registry->lock);
-    if (last)
-        atomic_store_explicit(&last->sibling, group, memory_order_release);
-    else
-        atomic_store_explicit(list, group, memory_order_release);
+    /* One that begins again, or goes over to another object, goes on with its numbers. */
     *out = group;
-    return WEIR_OK;
+    return status;
 }
 
 /* ---- Label sets ------------------------------------------------------------------------------------------------- */
@@ -773,8 +799,8 @@ int series_make(struct series_registry *registry, struct series_group *group, co
 out:
     pthread_mutex_unlock(&registry->lock);
     free(fresh);
-    atomic_store_explicit(&group->series, atomic_load_explicit(&group->series, memory_order_relaxed) + (request->room - room),
-                          memory_order_relaxed);
+    atomic_fetch_add_explicit(&group->series, request->room - room, memory_order_relaxed);
+    atomic_fetch_add_explicit(&group->all->series, request->room - room, memory_order_relaxed);
     return status;
 }
 
@@ -795,6 +821,7 @@ static int dying_add(struct series_group *group, struct series_cell *cell, uint3
     }
     cell->flags |= SERIES_DYING;
     group->dying[group->dying_count++] = index;
+    atomic_fetch_add_explicit(&group->all->ending, 1, memory_order_relaxed);
     return WEIR_OK;
 }
 
@@ -896,8 +923,8 @@ void series_bury(struct series_registry *registry, struct series_group *group, u
     pthread_mutex_lock(&registry->lock);
     table_remove(&registry->by_identity, identity_mix(meta->family, meta->labelset), index);
     pthread_mutex_unlock(&registry->lock);
-    atomic_store_explicit(&group->series, atomic_load_explicit(&group->series, memory_order_relaxed) - 1,
-                          memory_order_relaxed);
+    atomic_fetch_sub_explicit(&group->series, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&group->all->series, 1, memory_order_relaxed);
 }
 
 void series_reuse(struct series_registry *registry, uint32_t index)

@@ -73,6 +73,7 @@ struct series_group {
     uint32_t source;        /* id of the instance */
     const char *name, *source_name;
     const char *kind;       /* groups of one kind are told of together; that with which it was first made */
+    struct series_groups *all; /* of the instance */
     _Atomic(struct series_group *) sibling; /* the instance's next group */
     _Atomic uint32_t holders; /* bits of the objects that have it (seat.h); 0: ended */
 
@@ -98,7 +99,16 @@ struct series_group {
     /* Counters, written by the owner. */
     _Atomic uint64_t passes_ok, passes_kept, passes_failed, missed, overruns;
     _Atomic uint64_t collect_ns_sum, collect_ns_last, late_ns_last, late_ns_max;
+    _Atomic uint64_t success_ns; /* time of the last pass that was committed with values, of a wall clock; 0: none yet */
     _Atomic uint64_t series; /* that exist */
+};
+
+/* The groups of one instance, in the order in which they were first made. */
+struct series_groups {
+    _Atomic(struct series_group *) first;
+    struct series_group *last;       /* under the registry's lock */
+    _Atomic uint64_t count;
+    _Atomic uint64_t series, ending; /* that exist, and that are listed as dying, in all of them */
 };
 
 struct series_stats {
@@ -118,9 +128,9 @@ void series_registry_stats(struct series_registry *registry, struct series_stats
 /* All of these return a status; `why` gets the reason of a refusal. */
 int series_family(struct series_registry *registry, const struct weir_family *family, uint32_t *id, char *why,
                   size_t why_size);
-/* Finds or makes the group of this name for the object with this bit; `list` is the head of the instance's groups, appended to.
- * WEIR_EINVAL if the object has it already. */
-int series_group_new(struct series_registry *registry, _Atomic(struct series_group *) *list, uint32_t source,
+/* Finds or makes the group of this name for the object with this bit, among all of the instance.  WEIR_EINVAL if the object has it
+ * already. */
+int series_group_new(struct series_registry *registry, struct series_groups *all, uint32_t source,
                      const char *source_name, const char *name, const char *kind, uint32_t bit, struct series_group **out,
                      char *why, size_t why_size);
 struct series_group *series_group_get(struct series_registry *registry, uint32_t id); /* any thread; NULL if none */

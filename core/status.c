@@ -1,4 +1,4 @@
-/* status.c - the table of `weir status`. */
+/* status.c - the table of `weir status`; of an instance with many groups, the worst ones. */
 #include "status.h"
 
 #include "util/clock.h"
@@ -8,6 +8,9 @@
 #include <string.h>
 
 #define TABLE_BYTES_MAX (8u * 1024u * 1024u)
+#define GROUPS_SHOWN 40u                 /* of one instance */
+#define NO_PASS (WEIR_PASS_FAILED + 1u)  /* an outcome beside enum weir_pass_status */
+#define OUTCOMES (NO_PASS + 1u)
 
 static uint64_t load(const _Atomic uint64_t *counter)
 {
@@ -53,24 +56,96 @@ static void instance_row(struct strbuf *table, const struct weir_self *self, int
     strbuf_add(table, "\n", 1);
 }
 
+/* enum weir_pass_status of the last pass, or NO_PASS. */
+static unsigned outcome(const struct series_group *group)
+{
+    uint64_t committed = atomic_load_explicit(&group->committed, memory_order_acquire);
+
+    if (!committed)
+        return NO_PASS;
+    return atomic_load_explicit(&group->kept, memory_order_relaxed)
+               ? (unsigned)WEIR_PASS_KEPT
+               : atomic_load_explicit(&group->statuses[committed & 1u], memory_order_relaxed);
+}
+
 static void group_row(struct strbuf *table, const struct series_group *group, int64_t wall_ns)
 {
-    static const char *const words[] = {[WEIR_PASS_OK] = "ok", [WEIR_PASS_KEPT] = "kept", [WEIR_PASS_FAILED] = "failed"};
+    static const char *const words[OUTCOMES] = {
+        [WEIR_PASS_OK] = "ok", [WEIR_PASS_KEPT] = "kept", [WEIR_PASS_FAILED] = "failed", [NO_PASS] = "-"};
     uint64_t committed = atomic_load_explicit(&group->committed, memory_order_acquire);
-    unsigned half = (unsigned)committed & 1u;
-    uint32_t status = atomic_load_explicit(&group->statuses[half], memory_order_relaxed);
     char age[32] = "-", name[80];
 
     if (committed)
-        ago(age, sizeof(age), (double)(wall_ns - (int64_t)load(&group->times[half])) / 1e9);
-    if (atomic_load_explicit(&group->kept, memory_order_relaxed))
-        status = WEIR_PASS_KEPT;
+        ago(age, sizeof(age), (double)(wall_ns - (int64_t)load(&group->times[committed & 1u])) / 1e9);
     snprintf(name, sizeof(name), "%s %s", group->source_name, group->name);
-    strbuf_printf(table, "%-44s %-7s %10s %9.1f %9llu %9llu %9llu %9llu %9llu\n", name,
-                  !committed ? "-" : status <= WEIR_PASS_FAILED ? words[status] : "?", age,
+    strbuf_printf(table, "%-44s %-7s %10s %9.1f %9llu %9llu %9llu %9llu %9llu\n", name, words[outcome(group)], age,
                   (double)load(&group->collect_ns_last) / 1e6, (unsigned long long)load(&group->series),
                   (unsigned long long)load(&group->passes_ok), (unsigned long long)load(&group->passes_failed),
                   (unsigned long long)load(&group->missed), (unsigned long long)load(&group->overruns));
+}
+
+/* This group or the next one that the object has. */
+static const struct series_group *living(const struct series_group *group, const struct weir_self *self)
+{
+    while (group && !(atomic_load_explicit(&group->holders, memory_order_relaxed) & self->bit))
+        group = atomic_load_explicit(&group->sibling, memory_order_acquire);
+    return group;
+}
+static const struct series_group *first_of(const struct weir_self *self)
+{
+    return living(atomic_load_explicit(&self->seat->groups.first, memory_order_acquire), self);
+}
+static const struct series_group *next_of(const struct series_group *group, const struct weir_self *self)
+{
+    return living(atomic_load_explicit(&group->sibling, memory_order_acquire), self);
+}
+
+/* Those of many that are worth a look: what failed before what did not, then what took longest. */
+static void worst_rows(struct strbuf *table, const struct weir_self *self, int64_t wall_ns)
+{
+    struct {
+        const struct series_group *group;
+        bool failed;
+        uint64_t took_ns;
+    } worst[GROUPS_SHOWN];
+    size_t count = 0;
+
+    for (const struct series_group *group = first_of(self); group; group = next_of(group, self)) {
+        bool failed = outcome(group) == WEIR_PASS_FAILED;
+        uint64_t took_ns = load(&group->collect_ns_last);
+        size_t place = count;
+
+        while (place && (failed != worst[place - 1].failed ? failed : took_ns > worst[place - 1].took_ns))
+            place--;
+        if (place == GROUPS_SHOWN)
+            continue;
+        count += count < GROUPS_SHOWN;
+        memmove(&worst[place + 1], &worst[place], (count - place - 1) * sizeof(worst[0]));
+        worst[place].group = group;
+        worst[place].failed = failed;
+        worst[place].took_ns = took_ns;
+    }
+    for (size_t i = 0; i < count; i++)
+        group_row(table, worst[i].group, wall_ns);
+}
+
+static void group_rows(struct strbuf *table, const struct weir_self *self, int64_t wall_ns)
+{
+    size_t count = 0, outcomes[OUTCOMES] = {0};
+
+    for (const struct series_group *group = first_of(self); group; group = next_of(group, self)) {
+        outcomes[outcome(group)]++;
+        count++;
+    }
+    if (count > GROUPS_SHOWN) {
+        worst_rows(table, self, wall_ns);
+        strbuf_printf(table, "%s: the worst %u of %zu groups; of all, %zu ok, %zu kept, %zu failed, %zu without a pass\n",
+                      self->seat->name, GROUPS_SHOWN, count, outcomes[WEIR_PASS_OK], outcomes[WEIR_PASS_KEPT],
+                      outcomes[WEIR_PASS_FAILED], outcomes[NO_PASS]);
+        return;
+    }
+    for (const struct series_group *group = first_of(self); group; group = next_of(group, self))
+        group_row(table, group, wall_ns);
 }
 
 static void lane_row(struct strbuf *table, const struct seat *sink, const struct feed *feed)
@@ -96,14 +171,8 @@ static void table_make(struct strbuf *table, struct instances *all)
         instance_row(table, all->objects[i], wall_ns);
     strbuf_printf(table, "\n%-44s %-7s %10s %9s %9s %9s %9s %9s %9s\n", "group", "last", "age", "took ms", "series", "passes",
                   "failed", "missed", "overruns");
-    for (size_t i = 0; i < all->count; i++) {
-        const struct seat *seat = all->objects[i]->seat;
-
-        for (const struct series_group *group = atomic_load_explicit(&seat->groups, memory_order_acquire); group;
-             group = atomic_load_explicit(&group->sibling, memory_order_acquire))
-            if (atomic_load_explicit(&group->holders, memory_order_relaxed) & all->objects[i]->bit)
-                group_row(table, group, wall_ns);
-    }
+    for (size_t i = 0; i < all->count; i++)
+        group_rows(table, all->objects[i], wall_ns);
     strbuf_printf(table, "\n%-44s %14s %14s %9s %9s\n", "lane", "published", "delivered", "lost", "pending");
     for (size_t i = 0; i < all->count; i++)
         for (const struct feed *feed = atomic_load_explicit(&all->objects[i]->seat->feeds.first, memory_order_acquire); feed;

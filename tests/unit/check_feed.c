@@ -21,7 +21,7 @@
 
 static struct series_registry *registry;
 static struct pass passes[SOURCES];
-static _Atomic(struct series_group *) groups[SOURCES];
+static struct series_groups groups[SOURCES];
 static struct feed_source sources[SOURCES];
 static struct feed_sources all_sources;
 static struct feeds feeds;
@@ -37,7 +37,7 @@ static void setup(void)
     registry = series_registry_new(100000);
     ck_assert_ptr_nonnull(registry);
     for (unsigned i = 0; i < SOURCES; i++) {
-        atomic_store(&groups[i], NULL);
+        groups[i] = (struct series_groups){0};
         ck_assert_int_eq(pass_init(&passes[i], registry, LANE, 64 * LANE), WEIR_OK);
         sources[i] = (struct feed_source){.id = i + 10, .name = names[i], .lane = &passes[i].lane, .groups = &groups[i]};
     }

@@ -22,9 +22,11 @@
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define RANDOM_RELOADS 150u
 #define RACING_RELOADS 100u
+#define MANY_CPU_NS CLOCK_SECOND_NS
 #else
 #define RANDOM_RELOADS 1000u
 #define RACING_RELOADS 500u
+#define MANY_CPU_NS (CLOCK_SECOND_NS / 50)
 #endif
 #define TITLES 8u
 #define ALIVE 0x600d600du
@@ -218,6 +220,68 @@ static const struct weir_plugin batch_plugin = {
     .size = sizeof(struct weir_plugin), .roles = WEIR_SOURCE, .name = "batch", .version = "1", .summary = "s", .options = batch_options,
     .option_stride = sizeof(struct weir_option), .config_size = sizeof(struct batch_config), .create = batch_create,
     .collect = batch_collect, .destroy = free};
+
+/* ---- many: seven thousand groups, served ten at a time ----------------------------------------------------------------- */
+
+#define MANY_GROUPS 7000u
+#define MANY_ROUNDS 4u
+struct many {
+    struct weir_self *self;
+    uint32_t families[1], groups[MANY_GROUPS], series[MANY_GROUPS];
+};
+static _Atomic int64_t many_cpu_ns[MANY_ROUNDS + 1]; /* of its thread, when each round began */
+
+static int many_create(struct weir_self *self, const void *config, void **state)
+{
+    const struct weir_family family = {.size = sizeof(family), .kind = WEIR_GAUGE, .name = "many", .help = "h"};
+    struct many *many = calloc(1, sizeof(*many));
+    int status = host->family(self, &family, many->families);
+
+    (void)config;
+    *state = many;
+    many->self = self;
+    for (uintptr_t i = 0; i < MANY_GROUPS && status >= 0; i++) {
+        char name[16];
+        const struct weir_label label = {"group", name};
+        const struct weir_group group = {.size = sizeof(group), .name = name, .context = (void *)i, .kind = i % 2 ? "odd" : "even",
+                                         .priority = (uint32_t)(i % 7)};
+
+        snprintf(name, sizeof(name), "g%u", (unsigned)i);
+        status = host->group(self, &group, &many->groups[i]);
+        if (status >= 0 && i % 10 == 0) /* more than the witness can tell apart are not needed */
+            status = host->series(self, many->groups[i], &label, 1, many->families, 1, &many->series[i]);
+    }
+    return status;
+}
+
+static int many_publish(struct many *many, const struct weir_pass *pass)
+{
+    const struct weir_value value = {.series = many->series[(uintptr_t)pass->context], .flags = WEIR_U64, .value.u64 = pass->number};
+    struct timespec cpu;
+
+    if (pass->context == NULL && pass->number <= MANY_ROUNDS + 1) {
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+        atomic_store(&many_cpu_ns[pass->number - 1], cpu.tv_sec * CLOCK_SECOND_NS + cpu.tv_nsec);
+    }
+    return host->publish(many->self, &value, 1);
+}
+
+static int many_collect(void *state, const struct weir_pass *pass)
+{
+    struct many *many = state;
+    struct weir_pass next = {.size = sizeof(next)};
+    uint32_t due[9];
+    int count = host->due(many->self, due, 9), status = many_publish(many, pass);
+
+    for (int i = 0; i < count && host->next_pass(many->self, status, due[i], &next) == WEIR_OK; i++)
+        status = many_publish(many, &next);
+    return status;
+}
+
+static const struct weir_plugin many_plugin = {
+    .size = sizeof(struct weir_plugin), .roles = WEIR_SOURCE, .name = "many", .version = "1", .summary = "s", .options = batch_options,
+    .option_stride = sizeof(struct weir_option), .config_size = sizeof(struct batch_config), .create = many_create,
+    .collect = many_collect, .destroy = free};
 
 /* ---- well and user: a service and somebody inside ---------------------------------------------------------------------- */
 
@@ -418,6 +482,18 @@ static bool witness_sees(const char *name, uint64_t value)
     pthread_mutex_unlock(&witness.lock);
     return sees;
 }
+/* The integer that a series has; 0 if it is not there. */
+static uint64_t witness_value(const char *name)
+{
+    uint64_t value = 0;
+
+    pthread_mutex_lock(&witness.lock);
+    for (size_t i = 0; i < HANDLES; i++)
+        if (witness.seen[i].live && strcmp(witness.seen[i].name, name) == 0)
+            value = witness.seen[i].value;
+    pthread_mutex_unlock(&witness.lock);
+    return value;
+}
 static unsigned witness_live(const char *prefix)
 {
     unsigned count = 0;
@@ -437,7 +513,7 @@ static char why[RELOAD_REASON_MAX];
 
 static const struct weir_plugin *resolve(void *context, const char *name, char *reason, size_t size)
 {
-    const struct weir_plugin *const plugins[] = {&part_plugin, &batch_plugin, &well_plugin, &user_plugin, &witness_plugin};
+    const struct weir_plugin *const plugins[] = {&part_plugin, &batch_plugin, &many_plugin, &well_plugin, &user_plugin, &witness_plugin};
 
     (void)context;
     for (size_t i = 0; i < sizeof(plugins) / sizeof(plugins[0]); i++)
@@ -459,7 +535,7 @@ static int load(const char *format, ...)
 
     ck_assert_ptr_nonnull(file);
     va_start(args, format);
-    fputs("plugins = { \"part\", \"batch\", \"well\", \"user\", \"witness\" }\ninterval = \"100ms\"\nlog_level = \"error\"\n", file);
+    fputs("plugins = { \"part\", \"batch\", \"many\", \"well\", \"user\", \"witness\" }\ninterval = \"100ms\"\nlog_level = \"error\"\n", file);
     vfprintf(file, format, args);
     va_end(args);
     fclose(file);
@@ -512,7 +588,7 @@ static struct series_group *group_of(const char *name)
     struct seat *seat = seats_find(&all->seats, name);
 
     ck_assert_ptr_nonnull(seat);
-    return atomic_load(&seat->groups);
+    return atomic_load(&seat->groups.first);
 }
 static uint64_t passes_of(const char *name)
 {
@@ -962,6 +1038,55 @@ START_TEST(groups_change_between_two_passes)
 }
 END_TEST
 
+/* Each in a collect of its own.  d fails until it is let go; b ends when a is told to end it. */
+static _Atomic bool b_ends;
+static int serve_kinds(struct batch *batch, const struct weir_pass *pass)
+{
+    if (pass->group == batch->groups[0] && atomic_exchange(&b_ends, false))
+        ck_assert_int_eq(host->group_end(batch->self, batch->groups[1]), WEIR_OK);
+    if (pass->group == batch->groups[3] && !atomic_load(&released))
+        return WEIR_EFAIL;
+    return batch_publish(batch, pass);
+}
+START_TEST(groups_of_a_kind_are_told_of_together)
+{
+    uint64_t sum;
+
+    batch_as[0].kind = batch_as[1].kind = "pair";
+    batch_as[2].kind = batch_as[3].kind = "late";
+    atomic_store(&batch_serve_as, serve_kinds);
+    ck_assert_int_eq(load("batch \"a\" { }\n"), WEIR_OK);
+    WAIT(witness_value("weir_group_passes_total/pair/batch/a") > 8 && witness_value("weir_group_passes_total/e/batch/a") > 4);
+    WAIT(witness_value("weir_group_passes_failed_total/late/batch/a") > 4);
+    ck_assert_uint_eq(witness_live("weir_group_passes_total/"), 5); /* three kinds, and the collector's own two */
+    ck_assert_uint_eq(witness_value("weir_group_series/pair/batch/a"), 2);
+    /* One of them has had no success yet. */
+    ck_assert_uint_eq(witness_live("weir_group_last_success_timestamp_seconds/pair/"), 1);
+    ck_assert_uint_eq(witness_live("weir_group_last_success_timestamp_seconds/late/"), 0);
+    ck_assert_uint_eq(witness_live("weir_group_age_seconds/late/"), 1);
+    atomic_store(&released, true);
+    WAIT(witness_live("weir_group_last_success_timestamp_seconds/late/") == 1);
+    /* What b has counted stays in the sum. */
+    sum = witness_value("weir_group_passes_total/pair/batch/a");
+    atomic_store(&b_ends, true);
+    WAIT(witness_value("weir_group_series/pair/batch/a") == 1);
+    for (uint64_t until = sum + 20; sum < until;) {
+        uint64_t now = witness_value("weir_group_passes_total/pair/batch/a");
+
+        ck_assert_uint_ge(now, sum);
+        sum = now;
+        usleep(1000);
+    }
+    ck_assert_uint_ge(batch_passes("a") + batch_passes("b"), sum);
+    /* The last of a kind takes it along; one that comes again goes on with its numbers. */
+    ck_assert_int_eq(load("\n"), WEIR_OK);
+    WAIT(witness_live("weir_group_passes_total/pair/") == 0);
+    ck_assert_int_eq(load("batch \"a\" { }\n"), WEIR_OK);
+    WAIT(witness_live("weir_group_passes_total/pair/") == 1);
+    ck_assert_uint_gt(witness_value("weir_group_passes_total/pair/batch/a"), sum);
+}
+END_TEST
+
 /* By priority, then in the order of adding. */
 static int serve_in_order(struct batch *batch, const struct weir_pass *pass)
 {
@@ -1022,6 +1147,26 @@ START_TEST(once_counts_all_that_failed)
     ck_assert_uint_eq(batch_passes("d"), 1);
     ck_assert_uint_eq(batch_passes("e"), 1);
     ck_assert_uint_eq(atomic_load(&batch_collects), 2);
+}
+END_TEST
+
+/* What 7,000 turns cost, ten in each collect: schedule, passes, marks and clocks; no sink loses anything. */
+START_TEST(seven_thousand_groups_are_cheap)
+{
+    int64_t least_ns = INT64_MAX;
+
+    ck_assert_int_eq(load("many \"a\" { interval = \"500ms\" }\n"), WEIR_OK);
+    WAIT(atomic_load(&many_cpu_ns[MANY_ROUNDS]));
+    for (unsigned i = 0; i < MANY_ROUNDS; i++) {
+        int64_t round_ns = atomic_load(&many_cpu_ns[i + 1]) - atomic_load(&many_cpu_ns[i]);
+
+        least_ns = round_ns < least_ns ? round_ns : least_ns;
+    }
+    ck_assert_int_lt(least_ns, MANY_CPU_NS);
+    WAIT(witness_live("many/") == MANY_GROUPS / 10);
+    /* They are told of by kind. */
+    WAIT(witness_live("weir_group_passes_total/even/many/a") == 1 && witness_live("weir_group_passes_total/odd/many/a") == 1);
+    ck_assert_uint_eq(witness_live("weir_group_passes_total/"), 4); /* and the collector's own two */
 }
 END_TEST
 
@@ -1119,8 +1264,10 @@ int main(void)
     tcase_add_test(passes, a_reload_between_two_passes);
     tcase_add_test(passes, an_end_between_two_passes);
     tcase_add_test(passes, groups_change_between_two_passes);
+    tcase_add_test(passes, groups_of_a_kind_are_told_of_together);
     tcase_add_test(passes, once_makes_one_pass_of_each_group);
     tcase_add_test(passes, once_counts_all_that_failed);
+    tcase_add_test(passes, seven_thousand_groups_are_cheap);
     suite_add_tcase(suite, passes);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

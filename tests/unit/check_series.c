@@ -20,7 +20,7 @@
 #endif
 
 static struct series_registry *registry;
-static _Atomic(struct series_group *) groups;
+static struct series_groups groups;
 static struct pass pass;
 static char why[512];
 
@@ -28,7 +28,7 @@ static void setup(void)
 {
     registry = series_registry_new(2000000);
     ck_assert_ptr_nonnull(registry);
-    atomic_store(&groups, NULL);
+    groups = (struct series_groups){0};
     ck_assert_int_eq(pass_init(&pass, registry, 1024, 4000000), WEIR_OK);
 }
 static void teardown(void)
