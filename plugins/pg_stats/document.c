@@ -7,6 +7,7 @@
  */
 #include "queries.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,18 +84,50 @@ static void versions_print(int min, int end, bool extension)
     }
 }
 
-static void row_print(const struct query *query, const struct query_column *column)
-{
-    int min = latest(query->min_version, column->min_version), end = earliest(query->end_version, column->end_version);
-    int min_extversion = latest(query->min_extversion, column->min_extversion);
-    int end_extversion = earliest(query->end_extversion, column->end_extversion);
+/* Versions from `min` to the one before `end`; 0 is no bound. */
+struct range {
+    int min, end;
+};
 
+static void range_widen(struct range *range, int min, int end)
+{
+    range->min = min < range->min ? min : range->min;
+    range->end = !range->end || !end ? 0 : latest(range->end, end);
+}
+
+static bool is_variant(const struct query *query, const struct query *first)
+{
+    return query->group && strcmp(query->group, first->group) == 0;
+}
+
+static bool same_family(const struct query_column *a, const struct query_column *b)
+{
+    return a->type != COLUMN_LABEL && b->type != COLUMN_LABEL && strcmp(a->name, b->name) == 0 &&
+           ((a->flags ^ b->flags) & COLUMN_FULL_NAME) == 0;
+}
+
+/* The column's family in all variants of the query, whose first is given; nothing if it was printed already. */
+static void row_print(const struct query *first, const struct query *query, const struct query_column *column)
+{
+    struct range server = {INT_MAX, 1}, extension = {INT_MAX, 1};
+
+    for (const struct query *row = first; is_variant(row, first); row++) {
+        for (const struct query_column *other = row->columns; other->name; other++) {
+            if (!same_family(other, column))
+                continue;
+            if (row < query || (row == query && other < column))
+                return;
+            range_widen(&server, latest(row->min_version, other->min_version), earliest(row->end_version, other->end_version));
+            range_widen(&extension, latest(row->min_extversion, other->min_extversion),
+                        earliest(row->end_extversion, other->end_extversion));
+        }
+    }
     printf("| `%s%s` | %s | ", column->flags & COLUMN_FULL_NAME ? "" : query->prefix, query->named ? "NAME" : column->name,
            kind_name(column->kind));
-    versions_print(min, end, false);
-    if (min_extversion || end_extversion) {
-        printf("%s%s ", min || end ? ", " : "", query->extension);
-        versions_print(min_extversion, end_extversion, true);
+    versions_print(server.min, server.end, false);
+    if (extension.min || extension.end) {
+        printf("%s%s ", server.min || server.end ? ", " : "", query->extension);
+        versions_print(extension.min, extension.end, true);
     }
     printf(" | %s |\n", column->help ? column->help : "the setting's own description");
 }
@@ -141,12 +174,16 @@ static void heading_print(const struct query *query)
 static int readme(void)
 {
     for (const struct query *const *table = query_tables; *table; table++) {
-        for (const struct query *query = *table; query->group; query++) {
-            if (query == *table || strcmp(query[-1].group, query->group) != 0) /* a variant for other versions goes on */
+        const struct query *first = *table;
+
+        for (const struct query *query = first; query->group; query++) {
+            if (query == *table || !is_variant(query, first)) {
+                first = query;
                 heading_print(query);
+            }
             for (const struct query_column *column = query->columns; column->name; column++)
                 if (column->type != COLUMN_LABEL)
-                    row_print(query, column);
+                    row_print(first, query, column);
         }
     }
     return 0;
