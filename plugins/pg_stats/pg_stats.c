@@ -179,7 +179,8 @@ static int sources_make(struct pg_stats *stats)
         return WEIR_ENOMEM;
     for (const struct query *const *table = query_tables; *table; table++)
         for (const struct query *query = *table; query->group; query++)
-            if (groups_take(&stats->config->groups, query))
+            /* A row for other versions is part of the one before. */
+            if ((query == *table || strcmp(query[-1].group, query->group) != 0) && groups_take(&stats->config->groups, query))
                 want(stats, query, &count);
     for (const struct query *query = stats->custom; query->group; query++)
         want(stats, query, &count);

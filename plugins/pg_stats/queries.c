@@ -24,6 +24,14 @@ bool query_applies(const struct query *query, const struct query_facts *facts)
            has_extension(facts, query->min_extversion, query->end_extversion);
 }
 
+const struct query *query_variant(const struct query *query, const struct query_facts *facts)
+{
+    for (const struct query *row = query; row->group && strcmp(row->group, query->group) == 0; row++)
+        if (query_applies(row, facts))
+            return row;
+    return query;
+}
+
 struct text {
     char *bytes;
     size_t size, used;

@@ -2,7 +2,8 @@
  *
  * A query's SELECT list is made of its columns' expressions, those that the server's version has: label columns first, then
  * values.  Names, labels and units are those of postgres_exporter 0.20.1 where it has the figure; the table is also what the
- * plugin's README is made from.  Two rows may share a group's name when no server has both: a query that differs between versions.
+ * plugin's README is made from.  Rows that follow each other may share a group's name when no server has two of them: a query
+ * that differs between versions.
  *
  * What every text holds to:
  *  - Sessions come with an empty search_path, so that unqualified operators are pg_catalog's; functions, types and relations
@@ -92,6 +93,8 @@ struct query_plan {
 };
 /* True if these versions have the query; its role and whether the extension is there are the caller's to look at. */
 bool query_applies(const struct query *query, const struct query_facts *facts);
+/* Of the rows that share the name of this one, their first, that which these versions have; the first if they have none. */
+const struct query *query_variant(const struct query *query, const struct query_facts *facts);
 /* The SELECT goes into sql.  False: too long, or too many columns. */
 bool query_make(const struct query *query, const struct query_facts *facts, char *sql, size_t size, struct query_plan *plan);
 

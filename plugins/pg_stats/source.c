@@ -198,10 +198,10 @@ static bool statement_is(const struct statement *statement, const struct query *
 int source_prepare(struct source *source)
 {
     struct pg_stats *stats = source->stats;
-    const struct query *query = source->query;
     const struct facts *facts = &source->target->facts;
-    const struct extension *extension = query->extension ? extension_of(source) : NULL;
+    const struct extension *extension = source->query->extension ? extension_of(source) : NULL;
     const struct query_facts versions = {.version = facts->version, .extversion = extension ? extension->version : 0};
+    const struct query *query = query_variant(source->query, &versions);
     size_t limit = (size_t)stats->config->limits[query->limit];
     struct statement *statement;
     int status = WEIR_OK;
