@@ -10,7 +10,6 @@
 
 #define SESSIONS "pg_catalog.pg_stat_get_activity(NULL)"
 #define OTHERS "pid <> pg_catalog.pg_backend_pid()"
-#define AGE(e) "pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - " e ")"
 
 static const struct query_column activity_columns[] = {
     LABEL("datname", "d.datname"),

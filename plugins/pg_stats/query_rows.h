@@ -15,6 +15,14 @@
 /* Seconds since the epoch; 0 for never, as postgres_exporter has it.  extract would give a numeric, which costs several times as
  * much. */
 #define EPOCH(e) "coalesce(pg_catalog.date_part('epoch', " e "), 0)"
+/* The same, but NULL for never; of an interval its length. */
+#define EPOCH_OR_NULL(e) "pg_catalog.date_part('epoch', " e ")"
+#define AGE(e) EPOCH_OR_NULL("pg_catalog.clock_timestamp() - " e)
+/* Of milliseconds that the server counts only if it is told to; NULL is "not timed". */
+#define TIMED_SECONDS(e) "nullif(" e ", 0) / 1000.0::pg_catalog.float8"
+/* A position in the write-ahead log in bytes; how far one is behind another, which is not below 0 if the other was read before. */
+#define LSN(e) "((" e ") - '0/0'::pg_catalog.pg_lsn)::pg_catalog.int8"
+#define LSN_BEHIND(e, end) "(greatest(" end ", " e ") - " e ")::pg_catalog.int8"
 /* The sum of bigints from 0 to 2^62 as a bigint: a sum of bigints is a numeric, at several times the cost, one of integers is not. */
 #define SUM(e) "((pg_catalog.sum((" e " >> 31)::pg_catalog.int4) << 31) + pg_catalog.sum((" e " & 2147483647)::pg_catalog.int4))"
 /* Asked once, not for each row. */
