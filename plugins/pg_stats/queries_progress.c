@@ -5,7 +5,6 @@
  */
 #include "query_rows.h"
 
-#define SESSIONS "pg_catalog.pg_stat_get_activity(NULL)"
 /* As postgres_exporter writes it: the schema unless it is public, the oid if the relation is another database's. */
 #define NAME(oid) "pg_catalog.regexp_replace(" oid "::pg_catalog.regclass::pg_catalog.text, '^public\\.', '')"
 /* The name in an autovacuum worker's "autovacuum: VACUUM schema.table (to prevent wraparound)". */
@@ -137,8 +136,7 @@ static const struct query_column autovacuum_columns[] = {
           "Autovacuum workers that prevent wraparound, and do not give way to others' locks",
           .flags = COLUMN_OPTIONAL | COLUMN_FULL_NAME),
     REAL_GAUGE("pg_autovacuum_longest_seconds",
-               "CASE WHEN GROUPING(a.relname) = 1 THEN "
-               "coalesce(pg_catalog.max(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - a.xact_start)), 0) END",
+               "CASE WHEN GROUPING(a.relname) = 1 THEN coalesce(pg_catalog.max(" AGE("a.xact_start") "), 0) END",
                "Time the longest running worker has been at its table", .unit = "seconds",
                .flags = COLUMN_OPTIONAL | COLUMN_FULL_NAME),
     REAL_GAUGE("timestamp_seconds",
@@ -182,7 +180,7 @@ const struct query queries_progress[] = {
      .columns = autovacuum_columns, .priority = 4,
      .about = "Autovacuum workers at work and the most there may be, those against wraparound, and since when each table is "
               "worked at.",
-     .from = "FROM (SELECT xact_start, query ~ 'to prevent wraparound' AS wraparound, " AUTOVACUUM_NAME("query", "[^.]+\\.")
+     .from = "FROM (SELECT xact_start, query LIKE '% (to prevent wraparound)' AS wraparound, " AUTOVACUUM_NAME("query", "[^.]+\\.")
              " AS relname FROM " SESSIONS " WHERE backend_type = 'autovacuum worker') a GROUP BY GROUPING SETS ((), (a.relname)) "
              "HAVING GROUPING(a.relname) = 1 OR a.relname IS NOT NULL"},
     {.group = NULL}};

@@ -25,6 +25,8 @@
 #define LSN_BEHIND(e, end) "(greatest(" end ", " e ") - " e ")::pg_catalog.int8"
 /* The sum of bigints from 0 to 2^62 as a bigint: a sum of bigints is a numeric, at several times the cost, one of integers is not. */
 #define SUM(e) "((pg_catalog.sum((" e " >> 31)::pg_catalog.int4) << 31) + pg_catalog.sum((" e " & 2147483647)::pg_catalog.int4))"
+/* All backends, as the views pg_stat_activity and pg_stat_ssl show them, but joined with nothing: 0.7 us each. */
+#define SESSIONS "pg_catalog.pg_stat_get_activity(NULL)"
 /* Asked once, not for each row. */
 #define DATABASE "(SELECT pg_catalog.current_database())"
 
