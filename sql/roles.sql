@@ -3,8 +3,8 @@
 --   psql -X -d postgres -f roles.sql                  the role is called weir
 --   psql -X -d postgres -v role=watcher -f roles.sql  or otherwise
 --
--- Run it as a superuser, or as a role that may create roles and grant pg_monitor, on the primary; standbys follow.  It may be run again:
--- then it puts everything below back as it stands here.  It sets no password: \password weir, or whatever pg_hba.conf asks for.
+-- Run it on the primary, as a superuser or as a role that may create roles and grant pg_monitor; standbys follow.  It may be run
+-- again: then it puts everything below back as it stands here.  It sets no password: \password weir, or whatever pg_hba.conf wants.
 
 \set ON_ERROR_STOP on
 \if :{?role}
@@ -25,12 +25,12 @@ SELECT pg_catalog.count(*) FILTER (WHERE rolsuper) > 0 AS is_super, pg_catalog.c
     CREATE ROLE :"role";
 \endif
 
--- Five sessions: pg_stats takes one or two, those of a reload stand beside them for a moment, and one is left for psql.  Should weir
--- ever misbehave, it cannot take the application's connections.
+-- Five sessions: pg_stats takes one or two, those of a reload stand beside them for a moment, and one is left for psql.  Should
+-- weir ever misbehave, it cannot take the application's connections.
 ALTER ROLE :"role" LOGIN INHERIT NOCREATEDB NOCREATEROLE CONNECTION LIMIT 5;
 
 -- pg_monitor is the sum of three roles, and none of them reads a row of a table or changes anything:
---   pg_read_all_stats      sessions and statements of other users (pg_stat_activity, pg_stat_statements), replication, sizes of all databases
+--   pg_read_all_stats      sessions and statements of other users (pg_stat_activity, pg_stat_statements), replication, sizes
 --   pg_read_all_settings   settings that are for superusers to see (pg_settings)
 --   pg_stat_scan_tables    functions that read a whole relation for a figure (pg_buffercache, pgstattuple)
 GRANT pg_monitor TO :"role";
@@ -50,8 +50,8 @@ COMMIT;
 --   GRANT CONNECT ON DATABASE orders TO weir;                     where it was taken from PUBLIC
 --   GRANT USAGE ON SCHEMA ext TO weir;                            where an extension lives, if it is not open to PUBLIC
 --   GRANT SELECT ON ALL SEQUENCES IN SCHEMA orders TO weir;       group sequences: how far they are; pg_monitor does not show it
---   GRANT pg_read_all_data TO weir;                               (14 and later) the same for all, and the statistics of columns for
---                                                                 the bloat of all tables; but then it can read every row
+--   GRANT pg_read_all_data TO weir;                               14 and later: that for all of them, and the bloat of all tables;
+--                                                                 but then it can read every row
 
 -- What the role has beyond this, should it have been there before.
 SELECT pg_catalog.count(*) > 0 AS has_more, pg_catalog.string_agg(r.rolname, ', ' ORDER BY r.rolname) AS more
