@@ -10,7 +10,7 @@ start_standby || exit 1
 wait_until "the standby follows" caught_up
 
 # ---- Promotion: the role is read afresh -------------------------------------------------------------------------------------------
-watch "$standby_port" postgres
+watch "$standby_port" postgres 'group "statements" { interval = "500ms" }'
 start_weir "$scratch/weir.conf" || exit 1
 wait_until "a standby: it says so" metric_is 1 pg_replication_is_replica
 wait_until "a standby: figures come" has_metric pg_stat_user_tables_n_live_tup
@@ -20,14 +20,15 @@ check "promoted" promote
 wait_until "promoted: it says so" metric_is 0 pg_replication_is_replica
 wait_until "promoted: no lag" metric_is 0 pg_replication_lag_seconds
 standby_sql -c "INSERT INTO plain SELECT generate_series(4, 10)"
-wait_until "promoted: figures go on" metric_is 7 pg_stat_user_tables_n_tup_ins 'relname="plain"'
+as_sql() { metric_is "$(sql -c "SELECT n_tup_ins FROM pg_stat_user_tables")" pg_stat_user_tables_n_tup_ins 'relname="plain"'; }
+PGPORT=$standby_port pg_data=$standby_data
+wait_until "promoted: figures go on" as_sql
 check "promoted: over the same session" [ "$(standby_sql -c "SELECT pid FROM pg_stat_activity WHERE application_name = 'weir' ORDER BY 1 LIMIT 1")" = "$session" ]
 more_passes 4
 check "promoted: nothing failed" [ "$(failed_passes)" = 0 ]
 check "promoted: nothing was warned of" sh -c "! grep -E 'warning|error' $weir_log"
 
 # ---- Statistics reset: counters begin anew, and say when ---------------------------------------------------------------------------
-PGPORT=$standby_port
 reset=$(metric pg_stat_database_stats_reset 'datname="postgres"')
 sql -c "SELECT pg_stat_reset()" >/dev/null
 wait_until "reset: counters begin anew" metric_is 0 pg_stat_user_tables_n_tup_ins 'relname="plain"'
@@ -48,12 +49,13 @@ wait_until "a backend killed: the server is back" sql -c "SELECT 1"
 wait_until "a backend killed: counters begin anew" sh -c "curl -sf $url/metrics | grep '^pg_stat_user_tables_n_tup_ins{.*relname=\"plain\"' | grep -q ' 0\$'"
 wait_until "a backend killed: pg_up 1" metric_is 1 pg_up
 wait_until "a backend killed: every collector is well" sh -c "! curl -sf $url/metrics | grep '^pg_scrape_collector_success' | grep -q ' 0\$'"
-kill -KILL "$(head -1 "$standby_data/postmaster.pid")"
+children=$(pgrep -P "$(postmaster)")
+kill -KILL "$(postmaster)"
 wait_until "the server killed: pg_up 0" metric_is 0 pg_up
-pg_data=$standby_data
-wait_until "the server killed: its processes are gone" sh -c "! pgrep -f -- '-D $standby_data'"
+none_alive() { for pid; do kill -0 "$pid" 2>/dev/null && return 1; done; return 0; }
+# shellcheck disable=SC2086
+wait_until "the server killed: its processes are gone" none_alive $children
 rm -f "$pg_data/postmaster.pid"
-sleep 1
 pg_start
 wait_until "the server started: pg_up 1" metric_is 1 pg_up
 wait_until "the server started: later than before" metric_at_least "$(python3 -c "print($started + 1)")" pg_postmaster_start_time_seconds
