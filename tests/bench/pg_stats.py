@@ -38,7 +38,7 @@ def families():
         peer['memory'] = [memory(exporter.pid)['VmHWM']]
         print('postgres_exporter: %.1f MB of text' % (len(body) / 1e6))
         exporter.kill(); exporter.wait()
-        groups = '"static", "database", "database_size", "activity", "locks", "settings", "bgwriter", "archiver", "replication", "replication_slots", "stat_replication", "database_conflicts", "user_tables", "user_table_sizes", "statio_user_tables"'
+        groups = '"static", "database", "database_size", "activity", "locks", "settings", "bgwriter", "archiver", "replication", "replication_slots", "senders", "database_conflicts", "user_tables", "user_table_sizes", "statio_user_tables"'
         p, weir, _ = server.weir('bench', '4s', 'databases = { "bench" } groups = { %s } group "user_table_sizes" { interval = "4s" } group "settings" { interval = "4s" } group "database_size" { interval = "4s" }' % groups)
         wait('weir', lambda: rows(p) == 10000)
         ours = {'cpu': [], 'backend': [], 'response': []}
