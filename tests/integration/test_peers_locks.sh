@@ -16,7 +16,7 @@ CREATE MATERIALIZED VIEW view AS SELECT 1 AS one;
 INSERT INTO locked SELECT g, repeat('x', 500) FROM generate_series(1, 1000) g;
 SQL
 count=$(for_long 120 4)
-watch "$PGPORT" shop
+watch "$PGPORT" shop 'group "user_table_sizes" { interval = "500ms" } group "user_index_sizes" { interval = "500ms" }'
 start_weir "$scratch/weir.conf" || exit 1
 size() { metric pg_stat_user_tables_table_size_bytes 'relname="locked"'; }
 wait_until "sizes come" has_metric pg_stat_user_tables_table_size_bytes
@@ -63,6 +63,7 @@ released() { # WHAT
     wait_until "$1, released: the size is today's" size_is locked
     before=$(size)
 }
+more_passes 3
 goes_on "no lock"
 
 hold granted "LOCK TABLE locked IN ACCESS EXCLUSIVE MODE; INSERT INTO locked SELECT g, repeat('x', 500) FROM generate_series(2001, 4000) g;"

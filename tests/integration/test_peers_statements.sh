@@ -42,6 +42,9 @@ COPY (SELECT 'secret-copy-15') TO STDOUT;
 SELECT 4111111111111111, 1.5e3;
 SQL
 sql -c "SELECT 'secret-open-16" 2>/dev/null
+# Some so often that they are among those that are shown.
+for _ in $(seq 1 200); do echo "SELECT count(*) FROM people WHERE name = 'secret-name-2' AND card LIKE E'secret\\-card-2%';"; done | sql -f - >/dev/null
+for _ in $(seq 1 200); do echo "COMMENT ON TABLE people IS 'secret-comment-7';"; echo "ALTER ROLE leaky PASSWORD 'secret-password-6';"; done | sql -f -
 check "the server itself has some of them" [ "$(sql -c "SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%secret-%'")" -ge 5 ]
 statements() { sql -c "SELECT count(*) FROM pg_stat_statements"; }
 check "there are 5,000 statements" [ "$(statements)" -ge 5000 ]
@@ -85,17 +88,18 @@ print('%.0f bytes in each of %d passes' % (b / max(n, 1), n))
 raise SystemExit(n < 1 or b / n > 2000000)"
 sed 's/^/# /' "$scratch/check.out"
 ids > "$scratch/ids.now"
-check "membership stays (12)" [ "$(comm -23 "$scratch/ids" "$scratch/ids.now" | wc -l)" -le 5 ]
-check "no temporary files (8)" [ "$(sql -c "SELECT temp_files FROM pg_stat_database WHERE datname = 'postgres'")" = "$temporary" ]
+check "membership stays (12)" [ "$(comm -23 "$scratch/ids" "$scratch/ids.now" | wc -l)" -le 10 ]
+# Texts cannot be had without: new ones are asked for once a minute, and only where somebody wants them.
+texts=$(sum_of weir_pg_queries_total 'group="statement_texts"')
+check "no temporary files but for texts, which are seldom asked for (8): $texts times" \
+    [ "$(sql -c "SELECT temp_files FROM pg_stat_database WHERE datname = 'postgres'")" -le $((temporary + texts)) -a "$texts" -le $((SECONDS / 60 + 2)) ]
 check "no pass failed" [ "$(failed_passes)" = 0 ]
 check "the collector stays small: $(metric process_resident_memory_bytes) bytes" metric_at_least 0 process_resident_memory_bytes
 check "... below 64 MB" python3 -c "raise SystemExit($(metric process_resident_memory_bytes) > 64e6 * ${MEMORY_FACTOR:-1})"
 
 # ---- Nothing leaks: line 33 -------------------------------------------------------------------------------------------------------
-# Made to be among the first.
-for _ in $(seq 1 200); do echo "SELECT count(*) FROM people WHERE name = 'secret-name-2' AND card LIKE E'secret\\-card-2%';"; done | sql -f - >/dev/null
-for _ in $(seq 1 200); do echo "COMMENT ON TABLE people IS 'secret-comment-7';"; echo "ALTER ROLE leaky PASSWORD 'secret-password-6';"; done | sql -f -
 wait_until "a text is shown" has_metric pg_stat_statements_query_id
+wait_limit=$((wait_limit + 70)) # once a minute
 wait_until "that of the statements too" sh -c "curl -sf $url/metrics | grep -q '^pg_stat_statements_query_id{.*COMMENT ON TABLE'"
 curl -sf "$url/metrics" > "$scratch/said"
 live status >> "$scratch/said" 2>&1
@@ -105,7 +109,8 @@ check "nor a number" sh -c "! grep -n '4111111111111111' '$scratch/said'"
 
 # ---- Reset, and more statements than there is room for ----------------------------------------------------------------------------
 sql -c "SELECT pg_stat_statements_reset()" >/dev/null
-calls=0 sum=$(sum_of pg_stat_statements_calls_total)
+more_passes 3
+calls=$(calls) sum=$(sum_of pg_stat_statements_calls_total)
 for _ in $(seq 1 300); do echo "SELECT count(*) FROM t1 AS a, t2 AS b;"; done | sql -f - >/dev/null
 wait_until "after a reset what is added is counted" adds_up "$calls" "$sum"
 sql -c "DROP EXTENSION pg_stat_statements"

@@ -96,6 +96,9 @@ EOF2
     check "$major: no pass failed" [ "$(curl -sf "$url/metrics" | awk '/^weir_group_passes_failed_total/ {s += $2} END {print s + 0}')" = 0 ]
     stop_weir
 
+    { echo "SELECT 1;"; until [ -e "$scratch/$major.over" ]; do sleep 0.1; done; } | PGPORT=$standby_port PGAPPNAME=holder psql -Xq -d shop >/dev/null 2>&1 &
+    somebody() { standby_sql -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holder' AND state = 'idle'" | grep -qx 1; }
+    wait_until "$major, standby: somebody is there" somebody
     configuration "$standby_port" > "$scratch/weir.conf"
     check "$major, standby: nothing failed" sh -c "'$weir' once -c '$scratch/weir.conf' --plugin-dir '$plugin_dir' > '$scratch/page'"
     # process_* are the collector's own, pg_stat_statements of the primary are not the standby's.
@@ -103,6 +106,7 @@ EOF2
     check "$major, standby: every name is there" names_there standby,wal_receiver,buffercache "$scratch/page" "$scratch/names"
     printf '%s\t\t%s\t%s\n' pg_replication_is_replica 1 0 pg_replication_lag_seconds 0 60 pg_stat_wal_receiver_received_tli 1 0 > "$scratch/sql"
     check "$major, standby: it says that it is one" python3 "$here/values.py" "$scratch/page" "$scratch/sql" 3
+    touch "$scratch/$major.over"
     pg_data=$standby_data pg_stop immediate
     pg_stop immediate
     echo "# $major: $((SECONDS - began)) s"
