@@ -67,7 +67,8 @@ static const struct query_column conflict_columns[] = {
 static const struct query_column size_columns[] = {
     LABEL("datname", "d.datname"),
     GAUGE("size_bytes", "pg_catalog.pg_database_size(d.oid)", "Disk space used by the database", .flags = COLUMN_OPTIONAL),
-    GAUGE("connection_limit", "d.datconnlimit::pg_catalog.int8", "Connection limit set for the database"),
+    GAUGE("connection_limit", "d.datconnlimit::pg_catalog.int8",
+          "Connection limit set for the database; -1 is none, -2 a database whose DROP was interrupted"),
     END};
 
 static const struct query_column settings_columns[] = {

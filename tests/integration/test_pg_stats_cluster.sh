@@ -97,10 +97,10 @@ kill -KILL "$lost"
 wait_until "whose client is lost" figure_grows sessions_abandoned_total "$abandoned"
 opened idler -d app
 tell idler "BEGIN; SELECT 1;"
-tell idler "SELECT pg_sleep(0.2);"
-sleep 1
+is_idle() { [ "$(sql -c "SELECT now() - state_change > '1s' FROM pg_stat_activity WHERE state = 'idle in transaction'")" = t ]; }
+wait_until "one is idle in a transaction" is_idle
 tell idler "COMMIT; SELECT 'done';"
-wait_until "one that was idle in a transaction" grep -q done "$scratch/idler.out"
+wait_until "and ends it" grep -q done "$scratch/idler.out"
 closed idler
 # Nobody else is there: what SQL says stays.
 of_app() { says "SELECT $1 FROM pg_stat_database WHERE datname = 'app'" "pg_stat_database_$2" 'datname="app"'; }
@@ -110,7 +110,7 @@ done
 for column in session_time active_time idle_in_transaction_time; do
     wait_until "$column" of_app "$column / 1000" "${column}_seconds_total"
 done
-check "idle for some time" metric_at_least 0.5 pg_stat_database_idle_in_transaction_time_seconds_total 'datname="app"'
+check "idle for as long" metric_at_least 1 pg_stat_database_idle_in_transaction_time_seconds_total 'datname="app"'
 
 # ---- Temporary files
 check "no temporary file" metric_is 0 pg_tmpdir_files 'spcname="pg_default"'
