@@ -337,7 +337,8 @@ struct weir_plugin { /* static const in the plugin; append only */
     size_t config_size; /* of the struct that the options' offsets point into */
 
     /* The config is the host's, read-only, and outlives the state made from it.  All but `create` may be NULL. */
-    /* Beyond what the schema checks; no I/O, no effects.  WEIR_ECONFIG with the reason through host->fail. */
+    /* Beyond what the schema checks; no effects, and no I/O but host->secret, whose file the host has just looked at.  WEIR_ECONFIG
+     * with the reason through host->fail. */
     int (*check)(struct weir_self *self, const void *config);
     /* Makes the state; takes nothing that another instance may hold (no port, no connection). */
     int (*create)(struct weir_self *self, const void *config, void **state);

@@ -71,6 +71,7 @@ struct query {
     bool off;               /* only when the configuration asks for it */
     bool named;             /* the first label is the rest of the family's name, the second its help; both are no labels */
     bool server_label;      /* label `server` is added */
+    bool fills;             /* leaves much in the server's process, which is let go of after many rows */
     bool adds_up;           /* rows with the same labels are added up, as those beyond a limit are */
     const char *about;      /* one sentence for the README: what it is good for, what it costs, rights beyond pg_monitor */
 };

@@ -88,7 +88,7 @@ const struct query queries_indexes[] = {
      .columns = index_io_columns, .from = USER_INDEXES,
      .scope = QUERY_DATABASE, .limit = LIMIT_INDEXES, .priority = 6, .off = true,
      .about = "Blocks of each index found in the buffer cache or read."},
-    {.group = "user_index_sizes", .prefix = "pg_index_", .columns = index_size_columns, .from = USER_INDEXES,
+    {.group = "user_index_sizes", .fills = true, .prefix = "pg_index_", .columns = index_size_columns, .from = USER_INDEXES,
      .scope = QUERY_DATABASE, .limit = LIMIT_INDEXES, .priority = 7, .interval_s = 300, .off = true,
      .about = "Exact size of each index; of one that is locked against all the last size stays."},
     {.group = "index_problems", .prefix = "pg_index_", .columns = problem_columns,

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #define MESSAGE_MAX (1u << 20)    /* bytes of one message */
+#define FILLING_ROWS 1000
 #define ALONE_NS (60 * SECOND_NS)
 
 struct visit {
@@ -556,7 +557,8 @@ static int acquire(struct visit *visit)
     struct target *target = visit->target;
     struct weir_self *self = visit->stats->self;
     const struct weir_pool_request request = {.size = sizeof(request), .role = WEIR_POOL_PRIMARY, .access = WEIR_POOL_READ_ONLY,
-                                              .database = target->database, .deadline_ns = visit->pass.deadline_ns};
+                                              .database = target->database, .deadline_ns = visit->pass.deadline_ns,
+                                              .sessions_max = (uint32_t)visit->stats->config->connections};
     int status;
 
     if (target->retry_ns > host->now_ns())
@@ -588,6 +590,16 @@ static void account_visit(struct visit *visit)
     budget_spend(&visit->stats->budget, took);
 }
 
+/* Sizes of many relations leave what the server knows of each in its process: 18 kB a table. */
+static bool has_filled(const struct visit *visit)
+{
+    bool filled = false;
+
+    for (size_t i = 0; i < visit->count; i++)
+        filled |= visit->sources[i]->asked && visit->sources[i]->query->fills && visit->sources[i]->cost_rows > FILLING_ROWS;
+    return filled;
+}
+
 int visit(struct source *source, const struct weir_pass *pass, const struct weir_pool *pool, void *provider)
 {
     struct visit visit = {.stats = source->stats, .pool = pool, .provider = provider, .target = source->target, .at = source,
@@ -612,6 +624,8 @@ int visit(struct source *source, const struct weir_pass *pass, const struct weir
     status = visit.copy ? serve(&visit) : WEIR_ENOMEM;
     visit.at->fresh = false;
     account_visit(&visit);
+    if (has_filled(&visit))
+        visit.lease.flags |= WEIR_POOL_DISCARD;
     pool->release(provider, source->stats->self, &visit.lease);
     if (visit.target == &source->stats->target)
         databases_sweep(source->stats, visit.at);

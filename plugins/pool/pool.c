@@ -1,12 +1,12 @@
 /* pool.c - PostgreSQL sessions on loan: slots, waiting, backoff, what is told and counted.
  *
  * A pool has one server today, and slots for `max` sessions of any of its databases.  Users lend slots under the lock and work
- * with a session without it.  The pool alone tells what happens to the server, one line per change of state; users pass its
- * EAGAIN on in silence.
+ * with a session without it; a slot is the user's who had its session last.  The pool alone tells what happens to the server, one
+ * line per change of state; users pass its EAGAIN on in silence.
  */
+#include "conninfo.h"
 #include "session.h"
 
-#include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -16,36 +16,35 @@
 #include <unistd.h>
 
 #define SECOND_NS INT64_C(1000000000)
-#define KEYWORDS_MAX 50
 #define RELEASE_NS SECOND_NS /* for ending a pooler's transaction */
 
 struct pool_config {
-    const char *primary, *host, *dbname, *user, *sslmode, *sslrootcert, *sslcert, *sslkey, *application_name;
-    const struct weir_secret *password;
-    bool ssl;
-    int64_t port, max, connect_timeout_ns, statement_timeout_ns, lock_timeout_ns, idle_timeout_ns, lifetime_ns;
+    struct conninfo_options server;
+    int64_t max, connect_timeout_ns, statement_timeout_ns, lock_timeout_ns, idle_timeout_ns, lifetime_ns;
     int64_t backoff_min_ns, backoff_max_ns, pooler;
 };
 
 static const char *const pooler_choices[] = {"auto", "yes", "no", NULL};
-static const char *const sslmode_choices[] = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full", NULL};
 
 #define AT(field) .offset = offsetof(struct pool_config, field)
 static const struct weir_option options[] = {
-    {.name = "primary", .type = WEIR_STRING, AT(primary),
+    {.name = "primary", .type = WEIR_STRING, AT(server.primary),
      .help = "Connection string of the server, without a password: \"host=db1 dbname=postgres user=weir\"."},
-    {.name = "host", .type = WEIR_STRING, AT(host), .help = "Name, address or socket folder; wins over primary, as the rows below do."},
-    {.name = "port", .type = WEIR_INT, .min = 1, .max = 65535, AT(port), .help = "Port of the server."},
-    {.name = "dbname", .type = WEIR_STRING, AT(dbname), .help = "Database to connect to."},
-    {.name = "user", .type = WEIR_STRING, AT(user), .help = "Role to connect as; one with pg_monitor is enough."},
-    {.name = "password", .type = WEIR_SECRET, AT(password),
+    {.name = "dsn", .type = WEIR_SECRET, AT(server.dsn),
+     .help = "The same as a secret, which may have the password in it, or a URI: \"${DATA_SOURCE_NAME}\"."},
+    {.name = "host", .type = WEIR_STRING, AT(server.host),
+     .help = "Name, address or socket folder; wins over primary and dsn, as the rows below do."},
+    {.name = "port", .type = WEIR_INT, .min = 1, .max = 65535, AT(server.port), .help = "Port of the server."},
+    {.name = "dbname", .type = WEIR_STRING, AT(server.dbname), .help = "Database to connect to."},
+    {.name = "user", .type = WEIR_STRING, AT(server.user), .help = "Role to connect as; one with pg_monitor is enough."},
+    {.name = "password", .type = WEIR_SECRET, AT(server.password),
      .help = "Password of the role; without one libpq looks into .pgpass and PGPASSWORD."},
-    {.name = "ssl", .type = WEIR_BOOL, .dflt = "false", AT(ssl), .help = "Short for sslmode = require."},
-    {.name = "sslmode", .type = WEIR_STRING, AT(sslmode), .help = "As libpq's sslmode: disable to verify-full."},
-    {.name = "sslrootcert", .type = WEIR_STRING, AT(sslrootcert), .help = "File with the certificates to trust."},
-    {.name = "sslcert", .type = WEIR_STRING, AT(sslcert), .help = "File with our certificate."},
-    {.name = "sslkey", .type = WEIR_STRING, AT(sslkey), .help = "File with its key."},
-    {.name = "application_name", .type = WEIR_STRING, .dflt = "weir", AT(application_name),
+    {.name = "ssl", .type = WEIR_BOOL, .dflt = "false", AT(server.ssl), .help = "Short for sslmode = require."},
+    {.name = "sslmode", .type = WEIR_STRING, AT(server.sslmode), .help = "As libpq's sslmode: disable to verify-full."},
+    {.name = "sslrootcert", .type = WEIR_STRING, AT(server.sslrootcert), .help = "File with the certificates to trust."},
+    {.name = "sslcert", .type = WEIR_STRING, AT(server.sslcert), .help = "File with our certificate."},
+    {.name = "sslkey", .type = WEIR_STRING, AT(server.sslkey), .help = "File with its key."},
+    {.name = "application_name", .type = WEIR_STRING, .dflt = "weir", AT(server.application_name),
      .help = "How the sessions call themselves."},
     {.name = "max", .type = WEIR_INT, .dflt = "4", .min = 1, .max = 1000, AT(max), .help = "Most sessions at a time."},
     {.name = "connect_timeout", .type = WEIR_DURATION, .dflt = "5s", .min = SECOND_NS / 10, .max = 600 * SECOND_NS,
@@ -71,6 +70,7 @@ struct slot {
     struct session session;
     enum slot_state state;
     char *database;           /* as requested; NULL: the configured one */
+    const struct weir_self *user; /* who had it last, or whose it will be: to be compared, for that one may be gone */
     uint64_t number;          /* of the session */
     int64_t since_ns, expires_ns;
 };
@@ -100,11 +100,8 @@ static const char *const state_names[SLOT_STATES] = {[SLOT_CONNECTING] = "connec
 struct pool {
     struct weir_self *self;
     const struct pool_config *config;
-    PQconninfoOption *parsed;
-    const char *keywords[KEYWORDS_MAX + 1], *values[KEYWORDS_MAX + 1];
-    char port_text[8], server[300];
-    const char *database;
-    struct session_target target;
+    char server[300], place[CONNINFO_PLACE_MAX]; /* of the start: a dsn may change */
+    struct session_target target;                /* without what conninfo_read gives */
     struct worker *worker;
     int free_fd; /* counts slots that became free, for those who wait */
 
@@ -125,110 +122,35 @@ static const struct weir_host *host;
 
 /* ---- Configuration -------------------------------------------------------------------------------------------------- */
 
-static const char *parsed_get(const PQconninfoOption *options_of_libpq, const char *keyword)
-{
-    for (; options_of_libpq->keyword; options_of_libpq++)
-        if (strcmp(options_of_libpq->keyword, keyword) == 0)
-            return options_of_libpq->val;
-    return NULL;
-}
-
 static int check(struct weir_self *self, const void *given)
 {
     const struct pool_config *config = given;
-    PQconninfoOption *parsed;
-    const char *server;
-    char *error = NULL;
-    size_t choice = 0;
-    int status = WEIR_OK;
+    int status = conninfo_check(host, self, &config->server);
 
-    if (!config->primary && !config->host)
-        return host->fail(self, WEIR_ECONFIG, "host: is missing; give host, or primary = \"host=… dbname=… user=…\"");
-    parsed = PQconninfoParse(config->primary ? config->primary : "", &error);
-    if (!parsed) {
-        /* libpq's words may hold the password. */
-        PQfreemem(error);
-        return host->fail(self, WEIR_ECONFIG, "primary: is not a connection string of libpq, such as \"host=db1 user=weir\"");
-    }
-    server = config->host ? config->host : parsed_get(parsed, "host");
-    if (parsed_get(parsed, "password"))
-        status = host->fail(self, WEIR_ECONFIG, "primary: has a password in it; give it as password_file");
-    else if (server && strchr(server, ','))
-        status = host->fail(self, WEIR_ECONFIG, "%s: names several servers; a pool has one primary",
-                            config->host ? "host" : "primary");
-    else if (config->backoff_min_ns > config->backoff_max_ns)
+    if (status == WEIR_OK && config->backoff_min_ns > config->backoff_max_ns)
         status = host->fail(self, WEIR_ECONFIG, "backoff_min: is more than backoff_max");
-    while (config->sslmode && sslmode_choices[choice] && strcmp(sslmode_choices[choice], config->sslmode) != 0)
-        choice++;
-    if (config->sslmode && !sslmode_choices[choice])
-        status = host->fail(self, WEIR_ECONFIG,
-                            "sslmode: \"%s\" is not known, allowed are: disable, allow, prefer, require, verify-ca, verify-full",
-                            config->sslmode);
-    PQconninfoFree(parsed);
     return status;
-}
-
-static void keyword_add(struct pool *pool, const char *keyword, const char *value)
-{
-    size_t n = 0;
-
-    if (!value || !*value)
-        return;
-    while (pool->keywords[n] && strcmp(pool->keywords[n], keyword) != 0)
-        n++;
-    if (n == KEYWORDS_MAX)
-        return;
-    pool->keywords[n] = keyword;
-    pool->values[n] = value;
-}
-
-static const char *keyword_get(const struct pool *pool, const char *keyword)
-{
-    for (size_t n = 0; pool->keywords[n]; n++)
-        if (strcmp(pool->keywords[n], keyword) == 0)
-            return pool->values[n];
-    return NULL;
 }
 
 static int target_make(struct pool *pool)
 {
     const struct pool_config *config = pool->config;
-    const char *name, *port, *address;
-    struct in6_addr numeric;
+    struct conninfo conninfo;
+    int status = conninfo_read(host, pool->self, &config->server, &conninfo);
 
-    pool->parsed = PQconninfoParse(config->primary ? config->primary : "", NULL);
-    if (!pool->parsed)
-        return host->fail(pool->self, WEIR_ECONFIG, "primary: is not a connection string of libpq");
-    keyword_add(pool, "application_name", config->application_name);
-    keyword_add(pool, "gssencmode", "disable"); /* its negotiation blocks */
-    for (const PQconninfoOption *option = pool->parsed; option->keyword; option++)
-        keyword_add(pool, option->keyword, option->val);
-    if (config->port) {
-        snprintf(pool->port_text, sizeof(pool->port_text), "%d", (int)config->port);
-        keyword_add(pool, "port", pool->port_text);
-    }
-    keyword_add(pool, "host", config->host);
-    keyword_add(pool, "dbname", config->dbname);
-    keyword_add(pool, "user", config->user);
-    keyword_add(pool, "sslmode", config->sslmode ? config->sslmode : config->ssl ? "require" : NULL);
-    keyword_add(pool, "sslrootcert", config->sslrootcert);
-    keyword_add(pool, "sslcert", config->sslcert);
-    keyword_add(pool, "sslkey", config->sslkey);
-    name = keyword_get(pool, "host");
-    port = keyword_get(pool, "port");
-    address = keyword_get(pool, "hostaddr");
-    pool->database = keyword_get(pool, "dbname");
-    snprintf(pool->server, sizeof(pool->server), "%s:%s", name ? name : address ? address : "localhost", port ? port : "5432");
-    pool->target = (struct session_target){
-        .keywords = pool->keywords,
-        .values = pool->values,
-        .host = name,
-        .lookup = name && !address && *name != '/' && *name != '@' && inet_pton(AF_INET, name, &numeric) != 1 &&
-                  inet_pton(AF_INET6, name, &numeric) != 1,
-        .password = config->password,
-        .statement_timeout_ns = config->statement_timeout_ns,
-        .lock_timeout_ns = config->lock_timeout_ns,
-        .pooler = config->pooler == 0 ? -1 : config->pooler == 1};
+    if (status < 0)
+        return status;
+    snprintf(pool->server, sizeof(pool->server), "%s:%s",
+             conninfo.host       ? conninfo.host
+             : conninfo.hostaddr ? conninfo.hostaddr
+                                 : "localhost",
+             conninfo.port ? conninfo.port : "5432");
+    memcpy(pool->place, conninfo.place, sizeof(pool->place));
+    pool->target = (struct session_target){.password = config->server.password,
+                                           .statement_timeout_ns = config->statement_timeout_ns,
+                                           .lock_timeout_ns = config->lock_timeout_ns,
+                                           .pooler = config->pooler == 0 ? -1 : config->pooler == 1};
+    conninfo_free(&conninfo);
     return WEIR_OK;
 }
 
@@ -310,36 +232,88 @@ static bool connecting(const struct pool *pool)
     return false;
 }
 
-/* Under the lock: an idle session of this database that still lives; or an empty slot to connect, for which an idle session of
- * another database gives way; or NULL.  One connects at a time: a server in trouble gets no crowd. */
-static struct slot *slot_take(struct pool *pool, const char *database)
+/* Under the lock: sessions of this user, with the one that is to be. */
+static int64_t held_by(const struct pool *pool, const struct weir_self *user)
 {
-    struct slot *empty = NULL, *other = NULL;
-    int64_t now_ns = host->now_ns();
+    int64_t held = 0;
+
+    for (int64_t i = 0; i < pool->config->max; i++)
+        held += pool->slots[i].state != SLOT_EMPTY && pool->slots[i].user == user;
+    return held;
+}
+
+/* Under the lock: an idle session of this database, one of the user's own rather than another. */
+static struct slot *idle_of(const struct pool *pool, const struct weir_self *user, const char *database)
+{
+    struct slot *found = NULL;
 
     for (int64_t i = 0; i < pool->config->max; i++) {
         struct slot *slot = &pool->slots[i];
 
-        if (slot->state == SLOT_IDLE && (now_ns >= slot->expires_ns || !session_alive(&slot->session)))
-            slot_close(pool, slot);
-        if (slot->state == SLOT_IDLE && same_database(slot->database, database)) {
-            slot->state = SLOT_LENT;
-            return slot;
-        }
-        if (slot->state == SLOT_EMPTY && !empty)
-            empty = slot;
-        if (slot->state == SLOT_IDLE && (!other || slot->since_ns < other->since_ns))
-            other = slot;
+        if (slot->state == SLOT_IDLE && same_database(slot->database, database) && (!found || slot->user == user))
+            found = slot;
     }
-    if (connecting(pool))
+    return found;
+}
+
+/* Under the lock: the one that is idle longest, of a user or (NULL) of all, but for one. */
+static struct slot *idle_longest(const struct pool *pool, const struct weir_self *user, const struct slot *but)
+{
+    struct slot *longest = NULL;
+
+    for (int64_t i = 0; i < pool->config->max; i++) {
+        struct slot *slot = &pool->slots[i];
+
+        if (slot->state == SLOT_IDLE && slot != but && (!user || slot->user == user) &&
+            (!longest || slot->since_ns < longest->since_ns))
+            longest = slot;
+    }
+    return longest;
+}
+
+static struct slot *slot_empty(const struct pool *pool)
+{
+    for (int64_t i = 0; i < pool->config->max; i++)
+        if (pool->slots[i].state == SLOT_EMPTY)
+            return &pool->slots[i];
+    return NULL;
+}
+
+/* Under the lock: an idle session of this database that still lives; or a slot to connect, in which another session may be that
+ * gives way; or NULL.  A user that has all it may have gives way to itself.  One connects at a time: a server in trouble gets no
+ * crowd. */
+static struct slot *slot_take(struct pool *pool, const struct weir_self *user, const struct weir_pool_request *request)
+{
+    int64_t most = request->sessions_max ? (int64_t)request->sessions_max : pool->config->max, held;
+    struct slot *slot;
+    bool fresh;
+
+    for (int64_t i = 0; i < pool->config->max; i++)
+        if (pool->slots[i].state == SLOT_IDLE && !session_alive(&pool->slots[i].session))
+            slot_close(pool, &pool->slots[i]);
+    slot = idle_of(pool, user, request->database);
+    fresh = !slot || host->now_ns() >= slot->expires_ns;
+    if (fresh && connecting(pool))
         return NULL;
-    if (!empty && other) {
-        slot_close(pool, other);
-        empty = other;
+    for (held = held_by(pool, user) + !(slot && slot->user == user); held > most; held--) {
+        struct slot *gone = idle_longest(pool, user, slot);
+
+        if (!gone)
+            return NULL;
+        if (slot)
+            slot_close(pool, gone);
+        else
+            slot = gone;
     }
-    if (empty)
-        empty->state = SLOT_CONNECTING;
-    return empty;
+    if (!slot)
+        slot = slot_empty(pool);
+    if (!slot)
+        slot = idle_longest(pool, NULL, NULL);
+    if (!slot)
+        return NULL;
+    slot->state = fresh ? SLOT_CONNECTING : SLOT_LENT;
+    slot->user = user;
+    return slot;
 }
 
 /* Under the lock: tells a user what the pool has told already. */
@@ -359,24 +333,51 @@ static int connect_failed(struct pool *pool, struct weir_self *user, const char 
     return down(pool, user);
 }
 
-/* Connects an empty slot; called and returns without the lock. */
+/* A session for a slot, after the one that is in it and gives way. */
+static int session_make(struct pool *pool, struct weir_self *user, struct session *session, const char *database,
+                        int64_t deadline_ns, char *reason)
+{
+    struct session_target target = pool->target;
+    struct conninfo conninfo;
+    int status = conninfo_read(host, user, &pool->config->server, &conninfo);
+
+    session_end(session, host, user, deadline_ns);
+    if (status < 0) {
+        snprintf(reason, SESSION_REASON_MAX, "could not read its connection string; see dsn_file");
+        return status;
+    }
+    if (strcmp(conninfo.place, pool->place) == 0) {
+        target.keywords = conninfo.keywords;
+        target.values = conninfo.values;
+        target.host = conninfo.host;
+        target.lookup = conninfo.lookup;
+        status = session_open(session, host, user, pool->worker, &target, database, deadline_ns, reason);
+    } else {
+        snprintf(reason, SESSION_REASON_MAX,
+                 "its dsn names another server or database than at the start; restart weir to go over to it");
+        status = WEIR_EFAIL;
+    }
+    conninfo_free(&conninfo);
+    return status;
+}
+
+/* Connects a slot; called and returns without the lock. */
 static int slot_connect(struct pool *pool, struct weir_self *user, struct slot *slot, const char *database, int64_t deadline_ns)
 {
     int64_t now_ns = host->now_ns(), most_ns = now_ns + pool->config->connect_timeout_ns;
     char reason[SESSION_REASON_MAX] = "";
-    struct session session;
-    int status = session_open(&session, host, user, pool->worker, &pool->target, database,
-                              deadline_ns < most_ns ? deadline_ns : most_ns, reason);
+    int status = session_make(pool, user, &slot->session, database, deadline_ns < most_ns ? deadline_ns : most_ns, reason);
 
     pthread_mutex_lock(&pool->lock);
+    free(slot->database);
+    slot->database = NULL;
     if (status == WEIR_OK) {
-        slot->session = session;
         slot->state = SLOT_LENT;
         slot->database = database ? strdup(database) : NULL;
         slot->number = ++pool->next_number;
         slot->expires_ns = now_ns + jitter(pool, pool->config->lifetime_ns);
         pool->counts[FIGURE_CONNECTS]++;
-        server_good(pool, &session);
+        server_good(pool, &slot->session);
         wake(pool);
     } else {
         slot->state = SLOT_EMPTY;
@@ -398,7 +399,7 @@ static int slot_wait(struct pool *pool, struct weir_self *user, const struct wei
 
         if (pool->down && !connecting(pool) && host->now_ns() < pool->retry_ns)
             return down(pool, user);
-        *slot = pool->down && connecting(pool) ? NULL : slot_take(pool, request->database);
+        *slot = pool->down && connecting(pool) ? NULL : slot_take(pool, user, request);
         if (*slot)
             return WEIR_OK;
         pool->waiting++;
@@ -412,6 +413,9 @@ static int slot_wait(struct pool *pool, struct weir_self *user, const struct wei
             pool->counts[FIGURE_TIMEOUTS]++;
             if (connecting(pool))
                 return host->fail(user, ready, "server %s did not answer in time", pool->server);
+            if (request->sessions_max && held_by(pool, user) >= (int64_t)request->sessions_max)
+                return host->fail(user, ready, "no free connection of pool \"%s\" in time; all %u of this instance are in use",
+                                  host->name(pool->self), request->sessions_max);
             return host->fail(user, ready, "no free connection of pool \"%s\" in time; all %lld are in use, raise max",
                               host->name(pool->self), (long long)pool->config->max);
         }
@@ -478,7 +482,9 @@ static void release(void *provider, struct weir_self *user, struct weir_pool_lea
     session_return(&slot->session, host, user, pool->worker, host->now_ns() + RELEASE_NS);
     lost = PQstatus(slot->session.connection) != CONNECTION_OK;
     pthread_mutex_lock(&pool->lock);
-    if (slot->session.doomed) {
+    if (!slot->session.doomed && lease->flags & WEIR_POOL_DISCARD) {
+        slot_close(pool, slot);
+    } else if (slot->session.doomed) {
         pool->counts[FIGURE_BROKEN]++;
         if (lost && !pool->down)
             server_failed(pool, "the connection broke");
@@ -609,8 +615,6 @@ static void destroy(void *state)
 
     if (pool->slots)
         (void)stop(state);
-    if (pool->parsed)
-        PQconninfoFree(pool->parsed);
     if (pool->free_fd >= 0)
         close(pool->free_fd);
     worker_free(pool->worker);

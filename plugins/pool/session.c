@@ -4,17 +4,20 @@
  */
 #include "session.h"
 
-#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define SECOND_NS INT64_C(1000000000)
 #define SECRET_BYTES 4096u
 #define KEYWORDS_MAX 60
+#define END_NS SECOND_NS
 #define IDLE_READS_MAX 16u
 
 /* What a server says, on one line and not too long. */
@@ -230,6 +233,26 @@ void session_close(struct session *session)
     if (session->connection)
         PQfinish(session->connection);
     *session = (struct session){0};
+}
+
+void session_end(struct session *session, const struct weir_host *host, struct weir_self *user, int64_t deadline_ns)
+{
+    /* The backend ends the stream when nothing of it is left. */
+    int fd = session->connection ? fcntl(PQsocket(session->connection), F_DUPFD_CLOEXEC, 3) : -1;
+    int64_t most_ns = host->now_ns() + END_NS;
+    char rest[512];
+
+    session_close(session);
+    if (fd < 0)
+        return;
+    (void)shutdown(fd, SHUT_WR);
+    while (host->wait_fd(user, fd, POLLIN, deadline_ns < most_ns ? deadline_ns : most_ns) > 0) {
+        ssize_t got = recv(fd, rest, sizeof(rest), MSG_DONTWAIT);
+
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+            break;
+    }
+    close(fd);
 }
 
 bool session_alive(struct session *session)

@@ -13,13 +13,15 @@
 
 #define SESSION_REASON_MAX 400u
 
-/* How to reach a server: libpq's keywords and values, NULL-terminated. */
+/* How to reach a server, and how to pin its sessions. */
 struct session_target {
-    const char *const *keywords;
+    /* For session_open alone. */
+    const char *const *keywords;   /* libpq's, NULL-terminated; and their values */
     const char *const *values;
     const char *host;              /* name or address or socket folder; NULL: libpq's default */
     bool lookup;                   /* host is a name to be looked up */
-    const struct weir_secret *password; /* or NULL: .pgpass, PGPASSWORD */
+    const struct weir_secret *password; /* or NULL: among the values, .pgpass, PGPASSWORD */
+    /* For all. */
     int64_t statement_timeout_ns, lock_timeout_ns;
     int pooler;                    /* -1: find out; 0, 1 */
 };
@@ -38,6 +40,8 @@ struct session {
 int session_open(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                  const struct session_target *target, const char *database, int64_t deadline_ns, char *reason);
 void session_close(struct session *session);
+/* Closes one, if there is one, and waits a moment until the server has let go of it, so that the next does not count beside it. */
+void session_end(struct session *session, const struct weir_host *host, struct weir_self *user, int64_t deadline_ns);
 /* False if the server has closed it meanwhile. */
 bool session_alive(struct session *session);
 /* Begin and end of a loan: behind a pooler, a pinned transaction. */

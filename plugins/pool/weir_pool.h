@@ -26,16 +26,18 @@ enum weir_pool_access { WEIR_POOL_READ_ONLY = 0, WEIR_POOL_READ_WRITE = 1 };
 struct weir_pool_request {
     uint32_t size;
     uint32_t role, access;
+    uint32_t sessions_max; /* most sessions open for `user` at a time, lent and idle; 0: the pool's own max.  For one more its own that
+                              is idle longest is closed; if all are lent, it waits until one is released */
     const char *database; /* NULL: the one of the configuration */
-    uint32_t sessions_max;
     int64_t deadline_ns;  /* for everything: waiting for a free session, name, handshake, pinning */
 };
 
 /* What a lease says about its session. */
 enum weir_pool_session_flag {
     WEIR_POOL_SUPERUSER = 1,
-    WEIR_POOL_RECOVERY = 2, /* a standby */
-    WEIR_POOL_POOLER = 4    /* behind a transaction pooler */
+    WEIR_POOL_RECOVERY = 2, /* a standby, when the session began: it may have been promoted since */
+    WEIR_POOL_POOLER = 4,   /* behind a transaction pooler */
+    WEIR_POOL_DISCARD = 8   /* set by the user before release: the session is closed, for it has used up much of the server's memory */
 };
 struct weir_pool_lease {
     uint32_t size, flags;

@@ -159,6 +159,144 @@ install -m 600 "$scratch/pgpass" "$HOME/.pgpass"
 passwords ".pgpass" 1
 rm "$HOME/.pgpass"
 
+# ---- A connection string with the password in it ----------------------------------------------------------------------------------------
+sql -c "CREATE ROLE odd LOGIN PASSWORD 'o@d/w?r:d%'" -c "GRANT pg_monitor TO odd"
+hba "host all odd 127.0.0.1/32 scram-sha-256"
+export DSN_URI="postgresql://pass:goodword@localhost:$PGPORT/postgres?connect_timeout=3" DSN_ODD="postgres://odd:o%40d%2Fw%3Fr%3Ad%25@127.0.0.1:$PGPORT/postgres"
+export DSN_WRONG="postgresql://pass:wrongword@localhost:$PGPORT/postgres" DSN_ROWS="host=gone.invalid port=1 dbname=none user=pass password=goodword"
+words() { printf 'host=127.0.0.1 port=%s dbname=postgres user=pass password=%s\n' "$1" "$2" > "$scratch/dsn.new" && chmod 600 "$scratch/dsn.new" && mv "$scratch/dsn.new" "$scratch/dsn"; }
+words "$PGPORT" goodword
+cat > "$scratch/weir.conf" <<EOF2
+$head
+pool "uri" { dsn = "\${DSN_URI}" $quick }
+pool "odd" { dsn = "\${DSN_ODD}" $quick }
+pool "wrong" { dsn = "\${DSN_WRONG}" $quick }
+pool "rows" { dsn = "\${DSN_ROWS}" host = "localhost" port = $PGPORT dbname = "postgres" $quick }
+pool "both" { dsn = "\${DSN_WRONG}" password_file = "$scratch/good" $quick }
+pool "file" { dsn_file = "$scratch/dsn" application_name = "file" $quick }
+pg_stats "uri" { pool = "uri" groups = { "up" } labels = { "to=uri" } }
+pg_stats "odd" { pool = "odd" groups = { "up" } labels = { "to=odd" } }
+pg_stats "wrong" { pool = "wrong" groups = { "up" } labels = { "to=wrong" } }
+pg_stats "rows" { pool = "rows" groups = { "up" } labels = { "to=rows" } }
+pg_stats "both" { pool = "both" groups = { "up" } labels = { "to=both" } }
+pg_stats "file" { pool = "file" groups = { "up" } labels = { "to=file" } }
+EOF2
+check "dsn: weir check" "$weir" check -c "$scratch/weir.conf" --plugin-dir "$plugin_dir"
+start_weir "$scratch/weir.conf" || exit 1
+for pool in uri odd rows both file; do wait_until "dsn, $pool: pg_up 1" up_is 1 $pool; done
+wait_until "dsn, a wrong password: pg_up 0" up_is 0 wrong
+check "dsn, a wrong password: one line says so" [ "$(log_count 'pool/wrong: server localhost:[0-9]* is down: .*password authentication failed')" = 1 ]
+wait_until "dsn: figures name the server" metric_is 1 weir_pool_up 'pool="uri"' "server=\"localhost:$PGPORT\""
+sql -c "ALTER ROLE pass PASSWORD 'secondword'"
+file_sessions_end() { sql -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'file'" >/dev/null; }
+file_sessions_end
+wait_until "dsn_file, an old password: pg_up 0" up_is 0 file
+words "$PGPORT" secondword
+wait_until "dsn_file, the new one: pg_up 1" up_is 1 file
+words 1 secondword
+file_sessions_end
+wait_until "dsn_file, another server: pg_up 0" up_is 0 file
+check "dsn_file, another server: is not gone to" log_has 'pool/file: server 127.0.0.1:[0-9]* is down: its dsn names another server .* restart weir'
+printf 'password=secondword and nothing else' > "$scratch/dsn"
+wait_until "dsn_file, nonsense: the log says so" log_has 'pool/file: server .* is down: could not read its connection string; see dsn_file'
+words "$PGPORT" secondword
+wait_until "dsn_file, good again: pg_up 1" up_is 1 file
+live status > "$scratch/status"
+curl -sf "$url/metrics" > "$scratch/metrics"
+check "dsn: no password is shown" sh -c "! grep -E 'goodword|wrongword|secondword|o@d|o%40d' '$weir_log' '$scratch/status' '$scratch/metrics'"
+stop_weir
+sql -c "ALTER ROLE pass PASSWORD 'goodword'"
+
+refused() { # WHAT OPTIONS SAYS...: weir check refuses them, and shows nothing of a secret
+    printf 'plugins = { "pool" }\npool "p" { %s }\n' "$2" > "$scratch/refused.conf"
+    "$weir" check -c "$scratch/refused.conf" --plugin-dir "$plugin_dir" > "$scratch/refused" 2>&1
+    check "weir check, $1: exit 1" [ $? = 1 ]
+    check "weir check, $1: says so" grep -qF -- "$3" "$scratch/refused"
+    check "weir check, $1: no piece of it" sh -c "! grep -E 'xyz|zyx' '$scratch/refused'"
+}
+for dsn in 'postgresql://u:xyz@zyx@h/db' 'postgresql://u:xyz/zyx@h/db' 'postgresql://u:12/zyx@h/db' 'postgresql://u:xyz/zy?x@h/db' \
+    'postgresql://u:%xyz@h/db' 'postgresql://us@er:xyz@h/db' 'host=h password=xyz zyx' "host=h password='xyz" 'host=h xyz=zyx' 'xyz'; do
+    export DSN="$dsn"
+    refused "dsn = $dsn" 'dsn = "${DSN}"' 'dsn: is not a connection string of libpq'
+done
+printf 'host=h password=xyz zyx\n' > "$scratch/dsn"
+refused "a dsn_file with nonsense" "dsn_file = \"$scratch/dsn\"" 'dsn: is not a connection string of libpq'
+refused "a dsn_file that is not there" "dsn_file = \"$scratch/gone\"" "could not open the secret file \"$scratch/gone\""
+export DSN='host=h,i password=xyz'
+refused "a dsn with two servers" 'dsn = "${DSN}"' 'dsn: names several servers'
+refused "dsn and primary" 'dsn = "${DSN}" primary = "host=h"' 'dsn: is given beside primary'
+refused "a password in primary" 'primary = "host=h password=xyz"' 'all of the string as dsn_file or dsn'
+
+# ---- Few sessions for many databases -------------------------------------------------------------------------------------------------------
+use_test_plugins
+databases=$(seq -f '"d%g"' -s ', ' 1 20)
+for i in $(seq 1 20); do sql -c "CREATE DATABASE d$i" || echo "not ok - database $i"; done
+sql -c "CREATE TABLE enough (a int)"
+tour() { # OPTIONS OF TOUR "a" [OPTIONS OF TOUR "b"]
+    cat > "$scratch/weir.conf" <<EOF2
+plugins = { "http", "pool", "prometheus", "tour" }
+interval = "100ms"
+http { listen = "127.0.0.1:0" }
+pool "p" { host = "127.0.0.1" port = $PGPORT dbname = "postgres" user = "postgres" max = 12 $quick }
+tour "a" { pool = "p" timeout = "30s" $1 }
+${2:+tour \"b\" { pool = \"p\" timeout = \"30s\" $2 \}}
+EOF2
+}
+visits_at_least() { metric_at_least "$2" test_tour_visits "title=\"$1\""; }
+# The most sessions there ever are until it is enough, as the server sees them.
+watch_sessions() {
+    sql -c "TRUNCATE enough"
+    psql -Xq > "$scratch/most" 2>&1 <<'EOF2' &
+DO $$
+DECLARE
+    now int;
+    most int := 0;
+BEGIN
+    WHILE NOT EXISTS (SELECT FROM enough) LOOP
+        PERFORM pg_stat_clear_snapshot();
+        SELECT count(*) INTO now FROM pg_stat_activity WHERE application_name = 'weir';
+        most := greatest(most, now);
+    END LOOP;
+    RAISE NOTICE 'most %', most;
+END
+$$;
+EOF2
+    watcher=$!
+}
+most_sessions() {
+    sql -c "INSERT INTO enough VALUES (1)"
+    wait $watcher
+    sed -n 's/.*most //p' "$scratch/most"
+}
+for max in 1 3; do
+    tour "databases = { $databases } sessions_max = $max"
+    start_weir "$scratch/weir.conf" || exit 1
+    watch_sessions
+    wait_until "20 databases, $max sessions: all are visited, again and again" visits_at_least a 100
+    check "20 databases, $max sessions: never more" [ "$(most_sessions)" = $max ]
+    check "20 databases, $max sessions: no failure" metric_is 0 weir_group_passes_failed_total 'instance="tour/a"'
+    stop_weir
+done
+# Another user's sessions are its own; a change of the limit counts from then on.
+tour "databases = { $databases } sessions_max = 2" 'databases = { "postgres", "d1", "d2", "d3" } sessions_max = 4'
+start_weir "$scratch/weir.conf" || exit 1
+watch_sessions
+for title in a b; do wait_until "two users: $title visits" visits_at_least "$title" 100; done
+check "two users: never more than both may have" [ "$(most_sessions)" -le 6 ]
+tour "databases = { $databases } sessions_max = 1" 'databases = { "postgres", "d1", "d2", "d3" } sessions_max = 1'
+check "a lower limit: reload" live reload
+most_now() { [ "$(sql -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'weir'")" -le "$1" ]; }
+wait_until "a lower limit: holds soon" most_now 2
+check "two users: no failure of a" metric_is 0 weir_group_passes_failed_total 'instance="tour/a"'
+check "two users: no failure of b" metric_is 0 weir_group_passes_failed_total 'instance="tour/b"'
+tour "databases = { $databases } sessions_max = 2 keep = 3" 'sessions_max = 1'
+sed -i 's/timeout = "30s"/timeout = "300ms"/' "$scratch/weir.conf"
+check "more on loan than allowed: reload" live reload
+wait_until "more on loan than allowed: the log says so" log_has 'tour/a: collect .*no free connection of pool "p" in time; all 2 of this instance are in use'
+visits=$(metric test_tour_visits 'title="b"')
+wait_until "more on loan than allowed: others go on" visits_at_least b $((visits + 5))
+stop_weir
+
 # ---- Names ------------------------------------------------------------------------------------------------------------------------
 if can_namespace; then
     printf 'nameserver 127.0.0.53\noptions timeout:30 attempts:5\n' > "$scratch/resolv.conf"

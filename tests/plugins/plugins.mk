@@ -49,3 +49,10 @@ tests_plugins_leak_la_SOURCES = tests/plugins/leak.c tests/plugins/small.h
 tests_plugins_leak_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
 tests_plugins_awkward_la_SOURCES = tests/plugins/awkward.c tests/plugins/small.h
 tests_plugins_awkward_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
+if WITH_POOL
+check_LTLIBRARIES += tests/plugins/tour.la
+tests_plugins_tour_la_SOURCES = tests/plugins/tour.c tests/plugins/small.h
+tests_plugins_tour_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) $(PQ_CFLAGS)
+tests_plugins_tour_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
+tests_plugins_tour_la_LIBADD = $(PQ_LIBS)
+endif
