@@ -146,6 +146,19 @@ stop_weir() {
 }
 no_report() { ! grep -E 'ERROR: (Address|Thread|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:' "$weir_log"; }
 
+# start_receiver [OPTION...]: the strict receiver of remote_write_receiver.py; sets receiver_port and receiver_control.
+start_receiver() {
+    local ports
+    ports=$(mktemp "$scratch/receiver.XXXXXX")
+    PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 "$here/remote_write_receiver.py" "$@" >"$ports" 2>"$ports.err" &
+    wait_until "the receiver is there" test -s "$ports" || { cat "$ports.err"; return 1; }
+    read -r receiver_port receiver_control < "$ports"
+}
+# receiver PATH [CURL-OPTION...]: what its control port says.
+receiver() { local path=$1; shift; curl -sf "http://127.0.0.1:$receiver_control/$path" "$@"; }
+# receiver_status FIELD: a count, or violations, of its status.
+receiver_status() { receiver status | jq -c ".$1"; }
+
 # namespace COMMAND...: runs a command in mount and network namespaces of its own; sets namespace_pid, and via to what enters them.
 namespace() {
     local root=-U
