@@ -301,7 +301,7 @@ class Connection:
         except OSError:
             self.record(request, found, 'cut by the sender')
             raise
-        request['status'] = answer.get('status', 204)
+        request['status'] = None if 'raw' in answer else answer.get('status', 204)
         self.record(request, found, 'answered')  # before, so that who has the answer finds the record
         try:
             self.send(answer, version, request)

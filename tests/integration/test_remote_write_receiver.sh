@@ -89,4 +89,14 @@ answers_slowly
 kill "$sender"
 wait "$sender" 2>/dev/null
 check "its queues send a series in several requests at a time" has_violation series_concurrent
+
+# TLS, with a client's certificate.
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=receiver -addext subjectAltName=IP:127.0.0.1 \
+    -keyout "$scratch/key" -out "$scratch/cert" 2>/dev/null
+start_receiver --cert "$scratch/cert" --key "$scratch/key" --ca "$scratch/cert" || exit 1
+over_tls() { curl -s -o "$scratch/answer" -w '%{http_code}' --cacert "$scratch/cert" "$@" -d x "https://127.0.0.1:$receiver_port/w"; }
+check "TLS with a client's certificate: an answer" [ "$(over_tls --cert "$scratch/cert" --key "$scratch/key")" = 415 ]
+check "without: none" [ "$(over_tls)" = 000 ]
+check "plain HTTP: none" sh -c "! curl -s -d x http://127.0.0.1:$receiver_port/w"
+check "and it goes on" [ "$(over_tls --cert "$scratch/cert" --key "$scratch/key")" = 415 ]
 finish
