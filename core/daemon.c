@@ -311,6 +311,7 @@ int daemon_run(const struct daemon_options *options)
     /* Blocked before any thread exists, so that all inherit it and the descriptor gets them. */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write */
     daemon.signals = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     daemon.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     notify_open();

@@ -28,6 +28,11 @@ tests_unit_check_reload_SOURCES = tests/unit/check_reload.c core/call.c core/con
 	core/service.c core/util/arena.c core/util/strbuf.c
 tests_unit_check_reload_CPPFLAGS = $(TEST_CPPFLAGS) -DINSTANCE_START_NS=INT64_C\(8000000000\) -DINSTANCE_STUCK_NS=INT64_C\(1000000000\)
 tests_unit_check_reload_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS) -ldl
+check_PROGRAMS += tests/unit/check_queue
+tests_unit_check_queue_SOURCES = tests/unit/check_queue.c plugins/remote_write/queue.c plugins/remote_write/segment.c \
+	plugins/remote_write/checkpoint.c plugins/remote_write/directory.c plugins/remote_write/crc32c.c
+tests_unit_check_queue_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/remote_write
+tests_unit_check_queue_LDADD = $(CHECK_LIBS) -lpthread
 if WITH_SYSTEM
 check_PROGRAMS += tests/unit/check_system
 tests_unit_check_system_SOURCES = tests/unit/check_system.c plugins/system/file.c plugins/system/items.c \
