@@ -33,6 +33,24 @@ tests_unit_check_queue_SOURCES = tests/unit/check_queue.c plugins/remote_write/q
 	plugins/remote_write/checkpoint.c plugins/remote_write/directory.c plugins/remote_write/crc32c.c
 tests_unit_check_queue_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/remote_write
 tests_unit_check_queue_LDADD = $(CHECK_LIBS) -lpthread
+if WITH_REMOTE_WRITE
+if WITH_PROTOBUF_C
+check_PROGRAMS += tests/unit/check_remote_write
+tests_unit_check_remote_write_SOURCES = tests/unit/check_remote_write.c plugins/remote_write/answer.c plugins/remote_write/catalog.c \
+	plugins/remote_write/encode.c plugins/remote_write/record.c plugins/remote_write/relabel.c plugins/remote_write/queue.c \
+	plugins/remote_write/segment.c plugins/remote_write/checkpoint.c plugins/remote_write/directory.c plugins/remote_write/crc32c.c
+nodist_tests_unit_check_remote_write_SOURCES = tests/unit/remote_write_1.pb-c.c tests/unit/remote_write_2.pb-c.c
+tests_unit_check_remote_write_CPPFLAGS = $(TEST_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/remote_write -I.
+tests_unit_check_remote_write_LDADD = $(CHECK_LIBS) $(PROTOBUF_C_LIBS) $(CURL_LIBS) $(SNAPPY_LIBS) -lpthread
+GENERATED_MESSAGES = tests/unit/remote_write_1.pb-c.c tests/unit/remote_write_1.pb-c.h tests/unit/remote_write_2.pb-c.c \
+	tests/unit/remote_write_2.pb-c.h
+CLEANFILES += $(GENERATED_MESSAGES)
+$(tests_unit_check_remote_write_OBJECTS): $(GENERATED_MESSAGES)
+endif
+endif
+EXTRA_DIST += tests/unit/remote_write_1.proto tests/unit/remote_write_2.proto
+tests/unit/%.pb-c.c tests/unit/%.pb-c.h: tests/unit/%.proto
+	$(AM_V_GEN)$(MKDIR_P) tests/unit && $(PROTOC_C) -I$(srcdir) --c_out=. $(srcdir)/tests/unit/$*.proto
 if WITH_SYSTEM
 check_PROGRAMS += tests/unit/check_system
 tests_unit_check_system_SOURCES = tests/unit/check_system.c plugins/system/file.c plugins/system/items.c \

@@ -314,30 +314,15 @@ static bool segment_begin(struct queue *queue, uint64_t reserve_bytes)
 
 /* ---- Appending -------------------------------------------------------------------------------------------------------------------- */
 
-struct limits {
-    uint64_t max_bytes, reserve_bytes;
-    int64_t max_age_ms;
-};
-
-static struct limits limits_of(struct queue *queue)
+static uint64_t segment_bytes(const struct queue *queue)
 {
-    struct limits limits;
-
-    pthread_mutex_lock(&queue->lock);
-    limits = (struct limits){queue->options.max_bytes, queue->options.reserve_bytes, queue->options.max_age_ms};
-    pthread_mutex_unlock(&queue->lock);
-    return limits;
-}
-
-static uint64_t segment_bytes(const struct limits *limits)
-{
-    uint64_t bytes = limits->max_bytes / SEGMENTS_PER_QUEUE;
+    uint64_t bytes = queue->options.max_bytes / SEGMENTS_PER_QUEUE;
 
     return bytes < SEGMENT_MIN ? SEGMENT_MIN : bytes > SEGMENT_MAX ? SEGMENT_MAX : bytes;
 }
 
 /* Whether the next record begins a new segment. */
-static bool is_full(struct queue *queue, const struct limits *limits, uint64_t more, int64_t time_ms)
+static bool is_full(struct queue *queue, uint64_t more, int64_t time_ms)
 {
     const struct segment *active = queue->active;
     bool condemned;
@@ -349,7 +334,7 @@ static bool is_full(struct queue *queue, const struct limits *limits, uint64_t m
         return !active || condemned;
     if (active->memory)
         return active->size + more > MEMORY_SEGMENT || time_ms >= queue->disk_again_ms;
-    return active->size + more > segment_bytes(limits) || time_ms - active->first_ms > limits->max_age_ms / SEGMENTS_PER_QUEUE;
+    return active->size + more > segment_bytes(queue) || time_ms - active->first_ms > queue->options.max_age_ms / SEGMENTS_PER_QUEUE;
 }
 
 /* Of a record that could not be put anywhere. */
@@ -363,14 +348,14 @@ static bool refuse(struct queue *queue, uint32_t samples)
 }
 
 /* Writes the record behind the active segment's last one; a segment that takes nothing gets a successor in memory, once. */
-static bool put(struct queue *queue, uint8_t *bytes, const struct segment_record *record, const struct limits *limits)
+static bool put(struct queue *queue, uint8_t *bytes, const struct segment_record *record)
 {
     size_t total = QUEUE_HEADER + record->length;
 
     for (;;) {
         struct segment *active;
 
-        if (is_full(queue, limits, total, record->time_ms) && !segment_begin(queue, limits->reserve_bytes))
+        if (is_full(queue, total, record->time_ms) && !segment_begin(queue, queue->options.reserve_bytes))
             return false;
         active = queue->active;
         segment_seal(bytes, record, active->first.salt);
@@ -411,7 +396,6 @@ static bool is_over(struct queue *queue, const uint64_t *bytes, uint64_t more, u
 
 bool queue_append(struct queue *queue, void *payload, size_t length, uint32_t samples)
 {
-    const struct limits limits = limits_of(queue);
     const struct segment_record record = {.seq = queue->at.tail.seq, .sample = queue->at.tail.sample, .time_ms = now_ms(queue),
                                           .samples = samples, .length = (uint32_t)length};
     size_t total = QUEUE_HEADER + length;
@@ -420,11 +404,11 @@ bool queue_append(struct queue *queue, void *payload, size_t length, uint32_t sa
 
     if (length > QUEUE_RECORD_MAX)
         return refuse(queue, samples);
-    while (is_over(queue, &queue->bytes, total, limits.max_bytes))
+    while (is_over(queue, &queue->bytes, total, queue->options.max_bytes))
         drop_oldest(queue, QUEUE_FULL);
     while (is_over(queue, &queue->memory_bytes, total, QUEUE_MEMORY_BYTES))
         drop_oldest(queue, QUEUE_DISK);
-    if (!put(queue, (uint8_t *)payload - QUEUE_HEADER, &record, &limits))
+    if (!put(queue, (uint8_t *)payload - QUEUE_HEADER, &record))
         return refuse(queue, samples);
     pthread_mutex_lock(&queue->lock);
     active = queue->active;
@@ -552,6 +536,8 @@ struct taking {
     struct queue_position from, at, stop; /* where it began; where it is; where it ends at the latest */
     struct queue_position edge;           /* the end of what can be read now in the segment */
     bool more;                            /* another segment follows */
+    uint64_t max_samples;
+    size_t max_bytes;
     int64_t expired_before_ms;
     uint64_t damaged, expired;
     int64_t next_ms; /* of the record that did not fit */
@@ -599,12 +585,12 @@ static void gap(struct taking *taking, struct queue_position to)
 }
 
 /* One record into the flight: 1; 0: it does not fit any more; below 0: no memory. */
-static int take_record(struct queue *queue, struct taking *taking, const struct segment_record *record, uint64_t max_samples,
-                       struct queue_flight *flight)
+static int take_record(struct queue *queue, struct taking *taking, const struct segment_record *record, struct queue_flight *flight)
 {
     const struct queue_position begin = {record->seq, record->sample}, end = {record->seq + 1, record->sample + record->samples};
 
-    if (flight->count && flight->samples + record->samples > max_samples) {
+    if (flight->count && (flight->samples + record->samples > taking->max_samples ||
+                          flight->length + record->length > taking->max_bytes)) {
         taking->next_ms = record->time_ms;
         return 0;
     }
@@ -631,7 +617,7 @@ static int take_record(struct queue *queue, struct taking *taking, const struct 
 }
 
 /* Reads from `at` on; below 0: no memory. */
-static int take_records(struct queue *queue, struct taking *taking, uint64_t max_samples, struct queue_flight *flight)
+static int take_records(struct queue *queue, struct taking *taking, struct queue_flight *flight)
 {
     struct segment_record record;
     bool there = reader_go(queue, taking, false);
@@ -648,7 +634,7 @@ static int take_records(struct queue *queue, struct taking *taking, uint64_t max
             if (record.seq < taking->at.seq)
                 segment_skip(&queue->reader, &record);
             else
-                status = take_record(queue, taking, &record, max_samples, flight);
+                status = take_record(queue, taking, &record, flight);
             damaged = queue->reader.damaged;
         }
         if (status <= 0)
@@ -662,14 +648,14 @@ static int take_records(struct queue *queue, struct taking *taking, uint64_t max
 /* The flight of a former life, as far as it is still there; what is not is counted when it ends. */
 static int take_returning(struct queue *queue, struct queue_flight *flight)
 {
-    struct taking taking = {.expired_before_ms = INT64_MIN};
+    struct taking taking = {.max_samples = UINT64_MAX, .max_bytes = SIZE_MAX, .expired_before_ms = INT64_MIN};
     int status;
 
     pthread_mutex_lock(&queue->lock);
     taking.from = taking.at = queue->at.head;
     taking.stop = queue->at.next;
     pthread_mutex_unlock(&queue->lock);
-    status = take_records(queue, &taking, UINT64_MAX, flight);
+    status = take_records(queue, &taking, flight);
     reader_reset(queue);
     if (status < 0)
         return status;
@@ -686,7 +672,7 @@ static int take_returning(struct queue *queue, struct queue_flight *flight)
     return (int)(flight->count > 0);
 }
 
-int queue_take(struct queue *queue, uint64_t max_samples, struct queue_flight *flight)
+int queue_take(struct queue *queue, uint64_t max_samples, size_t max_bytes, struct queue_flight *flight)
 {
     bool dropped;
 
@@ -700,9 +686,10 @@ int queue_take(struct queue *queue, uint64_t max_samples, struct queue_flight *f
             return status;
         pthread_mutex_lock(&queue->lock);
         taking = (struct taking){.from = queue->at.next, .at = queue->at.next, .stop = queue->at.tail,
+                                 .max_samples = max_samples, .max_bytes = max_bytes,
                                  .expired_before_ms = now_ms(queue) - queue->options.max_age_ms};
         pthread_mutex_unlock(&queue->lock);
-        status = take_records(queue, &taking, max_samples, flight);
+        status = take_records(queue, &taking, flight);
         if (status < 0) {
             reader_reset(queue);
             return status;
@@ -866,10 +853,9 @@ static void segments_sync(struct queue *queue)
 /* Brings to the disk what is in memory, as far as it goes; the appender's segment too if nobody appends any more. */
 static void memory_sync(struct queue *queue, bool all)
 {
-    const struct limits limits = limits_of(queue);
     uint64_t after = 0;
 
-    for (bool good = true; good && disk_has_room(queue, limits.reserve_bytes);) {
+    for (bool good = true; good && disk_has_room(queue, queue->options.reserve_bytes);) {
         struct segment *segment;
 
         pthread_mutex_lock(&queue->lock);
@@ -899,10 +885,9 @@ static void memory_sync(struct queue *queue, bool all)
 
 void queue_sync(struct queue *queue)
 {
-    const struct limits limits = limits_of(queue);
     bool dirty;
 
-    while (first_is(queue, now_ms(queue) - limits.max_age_ms))
+    while (first_is(queue, now_ms(queue) - queue->options.max_age_ms))
         drop_oldest(queue, QUEUE_EXPIRED);
     memory_sync(queue, false);
     segments_sync(queue);
@@ -933,15 +918,6 @@ void queue_figures(struct queue *queue, struct queue_figures *figures)
                                       .write_failures = queue->write_failures, .sync_failures = queue->sync_failures,
                                       .oldest_ms = waiting(queue) ? queue->oldest_ms : 0, .newest_ms = queue->newest_ms};
     figures_of(&queue->at, figures);
-    pthread_mutex_unlock(&queue->lock);
-}
-
-void queue_limits(struct queue *queue, uint64_t max_bytes, uint64_t reserve_bytes, int64_t max_age_ms)
-{
-    pthread_mutex_lock(&queue->lock);
-    queue->options.max_bytes = max_bytes;
-    queue->options.reserve_bytes = reserve_bytes;
-    queue->options.max_age_ms = max_age_ms;
     pthread_mutex_unlock(&queue->lock);
 }
 

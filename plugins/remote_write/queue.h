@@ -55,9 +55,6 @@ struct queue;
 int queue_open(struct queue **out, const struct queue_options *options, char *why, size_t why_size);
 /* Syncs and unlocks; nobody uses it any more. */
 void queue_close(struct queue *queue);
-/* The bounds may change at any time; any thread. */
-void queue_limits(struct queue *queue, uint64_t max_bytes, uint64_t reserve_bytes, int64_t max_age_ms);
-
 /* ---- The appender ---- */
 /* Accepts a record: from now on it survives the process.  Always counted, also if it had to be dropped at once (false).  The
  * record's bytes are written in one go: `payload` has QUEUE_HEADER bytes of room in front of it, which are overwritten. */
@@ -87,9 +84,9 @@ void queue_flight_free(struct queue_flight *flight);
 bool queue_wait(struct queue *queue, uint64_t samples, int64_t patience_ms, int64_t until_ns);
 /* Makes queue_wait return; any thread. */
 void queue_wake(struct queue *queue);
-/* The next records, at least one and up to so many samples; a flight that a former life left on its way comes first, as it was.
+/* The next records, at least one and up to so many samples and bytes of payload; a flight that a former life left on its way comes first, as it was.
  * 0: there are none.  Below 0: no memory.  The flight before is over. */
-int queue_take(struct queue *queue, uint64_t max_samples, struct queue_flight *flight);
+int queue_take(struct queue *queue, uint64_t max_samples, size_t max_bytes, struct queue_flight *flight);
 /* The flight is on its way in so many parts: from now on a later life takes it again just so. */
 void queue_depart(struct queue *queue, struct queue_flight *flight, uint32_t parts);
 /* What became of a part; the last one ends the flight. */

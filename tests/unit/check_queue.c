@@ -207,7 +207,7 @@ static uint64_t drain(struct queue *queue, uint64_t most)
 
     memset(seen, 0, sizeof(seen));
     seen_last = 0;
-    while (queue_take(queue, most, &flight) > 0) {
+    while (queue_take(queue, most, SIZE_MAX, &flight) > 0) {
         note(&flight);
         came += flight.samples;
         settle(queue, &flight);
@@ -297,6 +297,24 @@ START_TEST(in_order)
     ck_assert_str_eq(told, "");
 }
 
+START_TEST(flights_are_bounded)
+{
+    struct queue *queue = open_queue();
+    struct queue_flight flight = {0};
+
+    for (uint32_t i = 0; i < 100; i++)
+        append(queue, i * 10, 10, 960);
+    ck_assert_int_eq(queue_take(queue, 1, SIZE_MAX, &flight), 1); /* one record in any case */
+    ck_assert_uint_eq(flight.samples, 10);
+    settle(queue, &flight);
+    ck_assert_int_eq(queue_take(queue, 1000, 5500, &flight), 1);
+    ck_assert_uint_eq(flight.count, 5);
+    settle(queue, &flight);
+    ck_assert_uint_eq(drain(queue, 1000), 940);
+    queue_close(queue);
+    queue_flight_free(&flight);
+}
+
 START_TEST(another_life)
 {
     struct queue *queue = open_queue();
@@ -304,7 +322,7 @@ START_TEST(another_life)
 
     for (uint32_t i = 0; i < 100; i++)
         append(queue, i * 10, 10, 0);
-    ck_assert_int_eq(queue_take(queue, 300, &flight), 1);
+    ck_assert_int_eq(queue_take(queue, 300, SIZE_MAX, &flight), 1);
     ck_assert_uint_eq(flight.samples, 300);
     settle(queue, &flight);
     queue_close(queue);
@@ -331,7 +349,7 @@ START_TEST(flight_returns)
 
     for (uint32_t i = 0; i < 100; i++)
         append(queue, i * 10, 10, 0);
-    ck_assert_int_eq(queue_take(queue, 300, &flight), 1);
+    ck_assert_int_eq(queue_take(queue, 300, SIZE_MAX, &flight), 1);
     queue_depart(queue, &flight, 3);
     queue_arrive(queue, &flight, 1, outcomes);
     ck_assert_uint_eq(balanced(queue).pending, 875);
@@ -339,7 +357,7 @@ START_TEST(flight_returns)
     queue = open_queue();
     ck_assert_uint_eq(balanced(queue).pending, 875);
     ck_assert(queue_wait(queue, 1000000, 1000000, 0));
-    ck_assert_int_eq(queue_take(queue, 10, &flight), 1);
+    ck_assert_int_eq(queue_take(queue, 10, SIZE_MAX, &flight), 1);
     ck_assert_uint_eq(flight.samples, 300);
     ck_assert_uint_eq(flight.parts, 3);
     ck_assert_uint_eq(flight.done, 2);
@@ -407,7 +425,7 @@ START_TEST(full_while_flying)
 
     for (uint32_t i = 0; i < 20; i++)
         append(queue, i * 10, 10, 4000);
-    ck_assert_int_eq(queue_take(queue, 100, &flight), 1);
+    ck_assert_int_eq(queue_take(queue, 100, SIZE_MAX, &flight), 1);
     queue_depart(queue, &flight, 1);
     for (uint32_t i = 20; i < 1000; i++)
         append(queue, i * 10, 10, 4000);
@@ -525,7 +543,7 @@ static size_t killed(uint8_t **bytes, char *path, size_t filling)
         struct queue_flight flight = {0};
 
         append(queue, 0, 1, filling);
-        queue_take(queue, 1, &flight);
+        queue_take(queue, 1, SIZE_MAX, &flight);
         settle(queue, &flight);
         for (uint32_t i = 1; i < 10; i++)
             append(queue, i * 10, 10, filling);
@@ -736,7 +754,7 @@ START_TEST(checkpoint_lost)
 
     for (uint32_t i = 0; i < 100; i++)
         append(queue, i * 10, 10, 0);
-    queue_take(queue, 300, &flight);
+    queue_take(queue, 300, SIZE_MAX, &flight);
     settle(queue, &flight);
     queue_close(queue);
     sprintf(path, "%s/checkpoint", dir);
@@ -753,7 +771,7 @@ START_TEST(checkpoint_lost)
         told[0] = '\0';
         queue = open_queue();
         ck_assert_ptr_nonnull(strstr(told, "is sent, perhaps a second time"));
-        ck_assert_int_eq(queue_take(queue, 10000, &flight), 1);
+        ck_assert_int_eq(queue_take(queue, 10000, SIZE_MAX, &flight), 1);
         ck_assert_uint_eq(flight.samples, 1000); /* all of it, and what had been sent twice */
         queue_close(queue);
     }
@@ -771,7 +789,7 @@ START_TEST(checkpoint_torn)
 
     for (uint32_t i = 0; i < 100; i++)
         append(queue, i * 10, 10, 0);
-    queue_take(queue, 300, &flight);
+    queue_take(queue, 300, SIZE_MAX, &flight);
     settle(queue, &flight);
     queue_sync(queue);
     queue_close(queue);
@@ -808,7 +826,7 @@ START_TEST(older_checkpoint)
     size = file_read(path, &bytes);
     for (uint32_t i = 10; i < 20; i++)
         append(queue, i * 10, 10, 0);
-    queue_take(queue, 150, &flight);
+    queue_take(queue, 150, SIZE_MAX, &flight);
     settle(queue, &flight);
     queue_close(queue);
     file_write(path, bytes, size);
@@ -973,6 +991,7 @@ int main(void)
     tcase_set_timeout(tests, 3600);
     tcase_add_test(tests, checksums);
     tcase_add_test(tests, in_order);
+    tcase_add_test(tests, flights_are_bounded);
     tcase_add_test(tests, another_life);
     tcase_add_test(tests, flight_returns);
     tcase_add_test(tests, waiting_and_waking);

@@ -1,0 +1,145 @@
+/* answer.c - reading answers and deciding; answer.h says by which rules. */
+#include "answer.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+void answer_begin(struct answer *answer)
+{
+    memset(answer, 0, sizeof(*answer));
+    answer->retry_after_ms = -1;
+}
+
+/* The value of a header of this name, as text; false if the line is another one's. */
+static bool header_value(const char *line, size_t length, const char *name, char *value, size_t size)
+{
+    size_t named = strlen(name);
+
+    if (length <= named || strncasecmp(line, name, named) != 0 || line[named] != ':')
+        return false;
+    line += named + 1;
+    length -= named + 1;
+    while (length && (*line == ' ' || *line == '\t'))
+        line++, length--;
+    while (length && strchr(" \t\r\n", line[length - 1]))
+        length--;
+    if (length >= size || memchr(line, '\0', length))
+        return false;
+    memcpy(value, line, length);
+    value[length] = '\0';
+    return true;
+}
+
+static bool all_digits(const char *text)
+{
+    return *text && text[strspn(text, "0123456789")] == '\0';
+}
+
+/* Delay in seconds, or a date; RFC 9110 10.2.3. */
+static int64_t retry_after_ms(const char *value, int64_t wall_s)
+{
+    int64_t seconds;
+
+    if (all_digits(value)) {
+        seconds = strlen(value) > 9 ? RETRY_AFTER_MAX_MS : atoll(value);
+    } else {
+        time_t date = isalpha((unsigned char)*value) ? curl_getdate(value, NULL) : -1; /* a date begins with the name of a day */
+
+        if (date < 0 || date <= wall_s)
+            return -1;
+        seconds = date - wall_s;
+    }
+    if (seconds > RETRY_AFTER_MAX_MS / 1000)
+        seconds = RETRY_AFTER_MAX_MS / 1000;
+    return seconds * 1000 < RETRY_AFTER_MIN_MS ? RETRY_AFTER_MIN_MS : seconds * 1000;
+}
+
+bool answer_header(struct answer *answer, const char *line, size_t length, int64_t wall_s)
+{
+    char value[64];
+
+    answer->header_bytes += length;
+    if (answer->header_bytes > ANSWER_HEADERS_MAX)
+        return false;
+    if (length > 5 && memcmp(line, "HTTP/", 5) == 0) { /* another response: what was told by one with 1xx is void */
+        answer->written_told = false;
+        answer->written = 0;
+        answer->retry_after_ms = -1;
+    } else if (header_value(line, length, "X-Prometheus-Remote-Write-Samples-Written", value, sizeof(value))) {
+        if (all_digits(value) && strlen(value) < 19) {
+            answer->written_told = true;
+            answer->written = strtoull(value, NULL, 10);
+        }
+    } else if (header_value(line, length, "X-Prometheus-Remote-Write-Histograms-Written", value, sizeof(value)) ||
+               header_value(line, length, "X-Prometheus-Remote-Write-Exemplars-Written", value, sizeof(value))) {
+        answer->written_told |= all_digits(value);
+    } else if (header_value(line, length, "Retry-After", value, sizeof(value))) {
+        answer->retry_after_ms = retry_after_ms(value, wall_s);
+    }
+    return true;
+}
+
+bool answer_body(struct answer *answer, const char *bytes, size_t length)
+{
+    size_t room = ANSWER_TEXT_MAX - answer->text_length, more = length < room ? length : room;
+
+    if (more)
+        memcpy(answer->text + answer->text_length, bytes, more);
+    answer->text_length += more;
+    answer->body_bytes += length;
+    return answer->body_bytes <= ANSWER_BODY_MAX;
+}
+
+void answer_text(const struct answer *answer, char out[ANSWER_TEXT_SIZE])
+{
+    size_t length = answer->text_length;
+
+    while (length && strchr(" \t\r\n", answer->text[length - 1]) && answer->text[length - 1])
+        length--;
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)answer->text[i];
+
+        if (byte >= ' ' && byte < 0x7f)
+            *out++ = (char)byte;
+        else
+            out += sprintf(out, "\\x%02x", byte);
+    }
+    *out = '\0';
+}
+
+enum verdict answer_verdict(const struct answer *answer, enum protocol protocol, bool may_fall_back, bool proven)
+{
+    const bool old = protocol == PROTOCOL_2 && may_fall_back && !answer->written_told;
+
+    switch (answer->status) {
+    case 0:
+    case 429: return VERDICT_RETRY;
+    case 413: return VERDICT_SPLIT;
+    case 401:
+    case 403:
+    case 407: return VERDICT_HOLD;
+    case 415: return protocol == PROTOCOL_2 && may_fall_back ? VERDICT_FALL_BACK : VERDICT_REJECTED;
+    case 400: return old && !proven ? VERDICT_FALL_BACK : VERDICT_REJECTED; /* a receiver of 1.x that could not read it */
+    default: break;
+    }
+    if (answer->status >= 200 && answer->status < 300)
+        return old ? VERDICT_FALL_BACK : VERDICT_DONE; /* a receiver of 1.x that read a message without series */
+    if (answer->status >= 300 && answer->status < 400)
+        return VERDICT_HOLD; /* followed, it might give credentials to others */
+    return answer->status >= 500 && answer->status < 600 ? VERDICT_RETRY : VERDICT_REJECTED;
+}
+
+int64_t answer_backoff_ms(const struct answer *answer, unsigned attempts, uint32_t noise)
+{
+    int64_t ms = attempts > 7 ? BACKOFF_MAX_MS : BACKOFF_FIRST_MS << (attempts - 1);
+
+    if (answer->retry_after_ms >= 0)
+        return answer->retry_after_ms;
+    if (ms > BACKOFF_MAX_MS)
+        ms = BACKOFF_MAX_MS;
+    return ms - ms / 10 + (int64_t)(noise % (uint32_t)(ms / 5 + 1));
+}

@@ -1,0 +1,110 @@
+/* record.h - samples as a payload of the queue: complete in itself, so that any later process can send it.
+ *
+ * README.md has the format.  A writer takes samples as they come and names each family and each label set once per record; a reader
+ * gives them back in the same order.  The reader takes any bytes: those that are no record end it with an error.
+ * Threads: a writer is one thread's, and so are the families and label sets given to it; a reader is one thread's.
+ */
+#ifndef REMOTE_WRITE_RECORD_H
+#define REMOTE_WRITE_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RECORD_SAMPLES_MAX 1024u
+#define RECORD_EXPANDED_MAX (1u << 20) /* bytes of a record's samples with all labels, so that one fits into any request */
+#define RECORD_STALE UINT64_C(0x7ff0000000000002) /* the bits of Prometheus' stale marker */
+
+/* ---- Labels as they are sent ---- */
+/* A label set without __name__, in the encoding of remote write 1.0: a `labels` field per label, sorted.  __name__ belongs before
+ * byte `split`.  Labels that are in the same set have the same hash, in every life of the process. */
+struct record_labels {
+    uint32_t hash, split, length;
+    uint32_t turn, number; /* the writer's */
+    uint8_t bytes[];
+};
+struct record_family {
+    const char *name, *unit, *help; /* unit and help may be empty */
+    uint32_t kind;                  /* enum weir_kind */
+    uint32_t turn, number;          /* the writer's */
+};
+
+/* ---- Writing ---- */
+enum record_value { RECORD_U64, RECORD_F64, RECORD_STALENESS };
+struct record_writer {
+    uint8_t *bytes; /* `headroom` bytes for the queue's header, then the payload */
+    size_t headroom, length, room; /* length and room with the headroom */
+    size_t expanded;
+    uint32_t samples, turn, families, labelsets;
+    const struct record_labels *labels;
+    int64_t time_ms;
+};
+void record_writer_init(struct record_writer *writer, size_t headroom);
+void record_writer_free(struct record_writer *writer);
+/* Begins a record; what was written before is gone. */
+void record_begin(struct record_writer *writer);
+/* 1: it is in; 0: the record is full, nothing was added; below 0: no memory, nothing was added.  start_ms 0: none. */
+int record_add(struct record_writer *writer, struct record_family *family, struct record_labels *labels, int64_t time_ms,
+               enum record_value kind, uint64_t bits, int64_t start_ms);
+
+/* ---- Reading ---- */
+struct record_text {
+    const char *at;
+    uint32_t length;
+};
+struct record_family_view {
+    struct record_text name, unit, help;
+    uint32_t kind;
+};
+struct record_labels_view {
+    uint32_t hash, split, length;
+    const uint8_t *bytes;
+};
+struct record_reader {
+    const uint8_t *at, *end;
+    uint32_t nfamilies, nlabelsets, samples;
+    uint32_t family, labelset; /* of the sample; indexes into the next two */
+    int64_t time_ms, start_ms; /* 0: no start */
+    uint64_t bits;             /* of a double */
+    struct record_family_view families[RECORD_SAMPLES_MAX];
+    struct record_labels_view labelsets[RECORD_SAMPLES_MAX];
+};
+void record_read(struct record_reader *reader, const uint8_t *payload, size_t length);
+/* The next sample: 1; 0: that was the last; below 0: this is no record. */
+int record_next(struct record_reader *reader);
+
+/* ---- Protocol buffers' varints ---- */
+static inline uint8_t *record_put_varint(uint8_t *to, uint64_t value)
+{
+    while (value >= 0x80) {
+        *to++ = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    *to++ = (uint8_t)value;
+    return to;
+}
+#define RECORD_VARINT_MAX 10u
+/* NULL: it does not end before `end`. */
+static inline const uint8_t *record_get_varint(const uint8_t *at, const uint8_t *end, uint64_t *value)
+{
+    uint64_t got = 0;
+
+    for (unsigned shift = 0; at < end && shift < 64; shift += 7) {
+        uint8_t byte = *at++;
+
+        got |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            *value = got;
+            return at;
+        }
+    }
+    return NULL;
+}
+static inline size_t record_varint_length(uint64_t value)
+{
+    return (size_t)(70 - __builtin_clzll(value | 1)) / 7;
+}
+/* The next label of a set: 1, and *at goes on; 0: there is none; below 0: this is no label. */
+int record_label_next(const uint8_t **at, const uint8_t *end, struct record_text *name, struct record_text *value);
+
+#endif
