@@ -1,0 +1,564 @@
+"""Faults of receivers and of the disk, one case each, against weir with the plugin remote_write.
+
+remote_write_faults.py SCRATCH [CASE...]: one line per case.  WEIR, PLUGIN_DIR and TEST_PLUGIN_DIR as for every test; root for mounts.
+
+The source counts its passes.  What "nothing is lost" means is the same everywhere (Scene.complete): every sample that the queue has
+accepted, in all lives of weir, was stored by the strict receiver, or is counted by the queue as dropped; none was altered; samples of a
+series came in order; a sample that came twice came with the same bits.  The ledger is checked at every pass, from the figures that
+weir pushes of itself.
+"""
+import concurrent.futures
+import os
+import random
+import re
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import remote_write_receiver
+
+SCRATCH = sys.argv[1]
+LIMIT_S = float(os.environ.get('WAIT_LIMIT', 60))
+STOP_S = float(os.environ.get('STOP_LIMIT', 5))
+HERE = os.path.dirname(os.path.abspath(__file__))
+SANITIZER = ('AddressSanitizer', 'ThreadSanitizer', 'LeakSanitizer', 'runtime error:')
+TEXT = '# TYPE test_pass_total counter\ntest_pass_total pass\n# TYPE test_gauge gauge\n' + ''.join(
+    'test_gauge{n="%d"} %r\n' % (i, i * 1.5) for i in range(100))
+OUTCOMES = ('sent', 'rejected', 'partial', 'full', 'expired', 'disk', 'damaged', 'unknown')
+random.seed(int(os.environ.get('WEIR_SEED', 1)))
+
+
+class Scene:
+    """Receivers, and weir that sends to each what a file says."""
+    every = []
+
+    def __init__(self, name, options='', receivers=1, interval='200ms', arguments=(), scheme='http', text=TEXT, reserve='0B'):
+        self.folder = os.path.join(SCRATCH, name)
+        os.mkdir(self.folder)
+        self.options, self.interval, self.reserve, self.wrap, self.weir = options, interval, reserve, (), None
+        self.receivers = [subprocess.Popen(['/usr/bin/python3', os.path.join(HERE, 'remote_write_receiver.py'), *arguments],
+                                           stdout=subprocess.PIPE, text=True) for _ in range(receivers)]
+        ports = [list(map(int, one.stdout.readline().split())) for one in self.receivers]
+        self.controls = [remote_write_receiver.Control(control) for _, control in ports]
+        self.urls = ['%s://localhost:%d/api/v1/write' % (scheme, port) for port, _ in ports]
+        self.queues = [self.path('queue%d' % i) for i in range(receivers)]
+        self.control = self.controls[0]
+        with open(self.path('script'), 'w', encoding='utf-8') as file:
+            file.write(text)
+        Scene.every.append(self)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def command(self, *words):
+        with open(self.path('weir.conf'), 'w', encoding='utf-8') as file:
+            file.write('plugins = { "script", "remote_write" }\ninterval = "%s"\nscript "a" { file = "%s" }\n' %
+                       (self.interval, self.path('script')))
+            for i, (url, queue) in enumerate(zip(self.urls, self.queues)):
+                file.write('remote_write "r%d" { url = "%s" queue_dir = "%s" queue_reserve = "%s" batch_deadline = "500ms" %s }\n' %
+                           (i, url, queue, self.reserve, self.options))
+        return [*self.wrap, os.environ['WEIR'], *words, '-c', self.path('weir.conf'), '--plugin-dir', os.environ['PLUGIN_DIR'],
+                '--plugin-dir', os.environ['TEST_PLUGIN_DIR']]
+
+    def start(self):
+        with open(self.path('log'), 'a', encoding='utf-8') as log:
+            self.weir = subprocess.Popen(self.command('run') + ['--socket', self.path('control')], stdout=log, stderr=log)
+        return self
+
+    def log(self):
+        with open(self.path('log'), encoding='utf-8', errors='replace') as log:
+            return log.read()
+
+    def until(self, what, condition):
+        end = time.monotonic() + LIMIT_S
+        while not condition():
+            if self.weir and self.weir.poll() is not None:
+                raise AssertionError('%s: weir ended with %s: %s' % (what, self.weir.returncode, self.log()[-600:]))
+            if time.monotonic() > end:
+                raise AssertionError('%s: not within %d s; log: %s' % (what, LIMIT_S, self.log()[-600:]))
+            time.sleep(0.05)
+        return self
+
+    def until_log(self, pattern):
+        return self.until('the log to say "%s"' % pattern, lambda: re.search(pattern, self.log()))
+
+    def passes(self, receiver=0):
+        series = self.controls[receiver].get('sequence', name='test_pass_total')
+        return sum(one['samples'] for one in series)
+
+    def until_more(self, count=5, receiver=0):
+        before = self.passes(receiver)
+        return self.until('%d passes more' % count, lambda: self.passes(receiver) >= before + count)
+
+    def requests(self):
+        return self.control.get('status').get('requests', 0)
+
+    def until_requests(self, count):
+        before = self.requests()
+        return self.until('%d requests more' % count, lambda: self.requests() >= before + count)
+
+    def script(self, *answers):
+        self.control.post('script', list(answers))
+
+    def kill(self):
+        self.weir.kill()
+        self.weir.wait()
+        self.weir = None
+        return self
+
+    def stop(self):
+        self.weir.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        status = self.weir.wait(STOP_S + 5)
+        self.weir = None
+        assert status == 0, 'exit status %s: %s' % (status, self.log()[-600:])
+        assert time.monotonic() - began < STOP_S, 'stopping took %.1f s' % (time.monotonic() - began)
+        return self
+
+    def stop_traced(self):
+        """Stops weir, not the strace that runs it."""
+        with open('/proc/%d/task/%d/children' % (self.weir.pid, self.weir.pid), encoding='ascii') as file:
+            os.kill(int(file.read().split()[0]), signal.SIGTERM)
+        assert self.weir.wait(STOP_S + 10) == 0, self.log()[-600:]
+        self.weir, self.wrap = None, ()
+
+    def queue(self, index=0, *words):
+        """What the command says of the queue: accepted, pending, and each outcome; status is its exit status."""
+        done = subprocess.run(self.command('remote_write/r%d' % index, 'queue', *words), capture_output=True, text=True, timeout=60, check=False)
+        ledger = {word: int(count) for count, word in re.findall(r'(\d+) (samples accepted|pending|%s)' % '|'.join(OUTCOMES), done.stdout)}
+        assert 'pending' in ledger, done.stdout + done.stderr
+        ledger['accepted'], ledger['status'], ledger['text'] = ledger.pop('samples accepted'), done.returncode, done.stdout
+        return ledger
+
+    def balance(self, receiver=0):
+        """The ledger at every pass, from what weir says of itself."""
+        at = {}
+        for series in self.controls[receiver].get('samples'):
+            labels = dict(map(tuple, series['labels']))
+            kind = re.match(r'weir_remote_write_samples_(accepted|sent|failed|dropped|pending)', labels['__name__'])
+            if kind and labels['endpoint'] == 'r%d' % receiver:
+                for moment, bits, _ in series['samples']:
+                    if bits == '7ff0000000000002':
+                        continue
+                    value = struct.unpack('>d', bytes.fromhex(bits))[0]
+                    at.setdefault(moment, {}).setdefault('accepted' if kind[1] == 'accepted' else 'rest', []).append(value)
+        assert at, 'no ledger came'
+        for moment, sides in at.items():
+            assert sides['accepted'] == [sum(sides['rest'])], (moment, sides)
+
+    def complete(self, lost=(), receiver=0):
+        """Stops, if it runs, and compares the ledger with what was stored.  Outcomes that are not in `lost` must be 0."""
+        if self.weir:
+            self.stop()
+        status, ledger = self.controls[receiver].get('status'), self.queue(receiver)
+        self.balance(receiver)
+        broken = {rule: entry for rule, entry in status['violations'].items()}
+        assert not broken, broken
+        assert ledger['accepted'] == ledger['pending'] + sum(ledger[one] for one in OUTCOMES), ledger
+        assert ledger['pending'] == 0, ledger
+        for one in OUTCOMES[1:]:
+            assert ledger[one] == 0 or one in lost, ledger
+        assert status['samples'] == ledger['sent'], 'stored %d: %s' % (status['samples'], ledger)
+        assert not any(word in self.log() for word in SANITIZER), self.log()
+        return ledger
+
+    def close(self):
+        for process in [self.weir, *self.receivers]:
+            if process:
+                process.kill()
+                process.wait()
+
+
+def down(scene, receiver=0):
+    scene.controls[receiver].post('configure', {'listening': False})
+
+
+def up(scene, receiver=0):
+    scene.controls[receiver].post('configure', {'listening': True})
+
+
+# ---- Receivers ----------------------------------------------------------------------------------------------------------------------------
+def H1_refused_and_5xx():
+    scene = Scene('H1').start().until_more()
+    down(scene)
+    scene.until_log('could not send')
+    time.sleep(2)
+    scene.script(*[{'status': status} for status in (500, 502, 503, 504)])
+    up(scene)
+    scene.until_log('sends to .* again').until_more()
+    gaps = [b['time'] - a['time'] for a, b in zip(*[[r for r in scene.control.get('requests') if r['status'] and r['status'] >= 500][i:] for i in (0, 1)])]
+    assert all(gap > 0.4 for gap in gaps), gaps
+    scene.complete()
+
+
+def H2_retry_after():
+    scene = Scene('H2')
+    soon = time.strftime('%a, %d %b %Y %H:%M:%S GMT', time.gmtime(time.time() + 12))
+    scene.script({'status': 429, 'headers': [['Retry-After', '3']]}, {'status': 503, 'headers': [['Retry-After', '-5']]},
+                 {'status': 503, 'headers': [['Retry-After', 'garbage']]}, {'status': 429, 'headers': [['Retry-After', '0']]},
+                 {'status': 429, 'headers': [['Retry-After', soon]]})
+    scene.start().until_requests(6)
+    requests = scene.control.get('requests')
+    gaps = [b['time'] - a['time'] for a, b in zip(requests, requests[1:6])]
+    assert 2.9 < gaps[0] < 5, gaps
+    assert gaps[1] < 2 and gaps[2] < 4 and 0.9 < gaps[3] < 3, gaps  # as if nothing were told; at least a second
+    scene.until_more().complete()
+
+
+def H2_retry_after_is_clamped():
+    scene = Scene('H2_clamped')
+    scene.script({'status': 429, 'headers': [['Retry-After', '1000000000000']]})
+    scene.start().until_requests(1)
+    scene.until('the backoff', lambda: 'answered 429' in scene.log())
+    time.sleep(3)
+    assert scene.requests() == 1
+    scene.stop()  # which does not wait for it
+    scene.start().until_more().complete()
+
+
+def H3_final_4xx():
+    scene = Scene('H3')
+    scene.script(*[{'status': status, 'written': {'Samples': 0}, 'body': 'line\n\x1b[31m' + 'x' * 5000} for status in (400, 404, 409, 422)])
+    scene.start().until_requests(6).until_more()
+    digests = [request['digest'] for request in scene.control.get('requests')]
+    assert len(set(digests)) == len(digests), 'one was sent again'
+    assert scene.complete(lost=['rejected'])['rejected'] > 0
+    assert '\x1b' not in scene.log() and max(map(len, scene.log().splitlines())) < 1500
+    assert re.search('samples are refused for good', scene.log())
+
+
+def H3_credentials_are_replaced():
+    scene = Scene('H3_credentials')
+    secret = scene.path('token')
+    with open(secret, 'w', encoding='ascii') as file:
+        file.write('old\n')
+    os.chmod(secret, 0o600)
+    scene.options = 'bearer_token_file = "%s"' % secret
+    scene.control.post('configure', {'authorization': 'Bearer new'})
+    scene.start().until_log('answered 401')
+    time.sleep(3)
+    assert scene.requests() == 1, 'it was tried again in spite of 401'
+    with open(secret, 'w', encoding='ascii') as file:
+        file.write('new\n')
+    scene.until_log('sends to .* again').until_more()
+    assert 'old' not in scene.log() and 'new' not in scene.log()
+    scene.complete()
+
+
+def H3_basic_and_headers():
+    scene = Scene('H3_basic', 'username = "user" password = "pass:word" header "X-Scope-OrgID" { value = "tenant" }')
+    scene.control.post('configure', {'authorization': 'Basic dXNlcjpwYXNzOndvcmQ='})
+    scene.command('run')
+    os.chmod(scene.path('weir.conf'), 0o600)
+    scene.start().until_more()
+    assert scene.control.get('requests')[0]['headers']['x-scope-orgid'] == 'tenant'
+    scene.complete()
+
+
+def H3_unauthorized_can_be_final():
+    scene = Scene('H3_drop', 'on_auth_error = "drop"')
+    scene.script({'status': 403, 'written': {'Samples': 0}}, {'status': 401, 'written': {'Samples': 0}})
+    scene.start().until_requests(3).until_more()
+    assert scene.complete(lost=['rejected'])['rejected'] > 0
+
+
+def H3_too_large_is_split():
+    scene = Scene('H3_split')
+    scene.control.post('configure', {'max_samples': 30})
+    scene.start().until_more(10)
+    scene.complete()
+
+
+def H4_no_good_answer():
+    """The outcome is not known: the same bytes again."""
+    scene = Scene('H4', 'request_timeout = "1s"')
+    scene.script({'delay': 30, 'store': True}, {'write_rate': 1, 'store': True}, {'cut_answer': 0, 'store': True},
+                 {'cut_answer': 20, 'store': True}, {'cut_request': 100}, {'reset': True, 'cut_answer': 0, 'store': True})
+    scene.start().until('all of them', lambda: not scene.control.get('status')['script']).until_more()
+    status = scene.control.get('status')
+    assert status['duplicates'] > 0, status
+    digests = [request['digest'] for request in scene.control.get('requests')[:4]]
+    assert len(set(digests)) == 1, digests
+    scene.complete()
+
+
+def H5_answers_without_end():
+    scene = Scene('H5', 'request_timeout = "5s"')
+    scene.script({'raw': 'HTTP/1.1 200 OK\r\n' + 'X-A: ' + 'y' * 1000 + '\r\n', 'raw_times': 1000},
+                 {'raw': 'HTTP/1.1 103 Early Hints\r\nX-A: b\r\n\r\n', 'raw_times': 100000},
+                 {'raw': 'garbage' * 100, 'raw_times': 100}, {'status': 500, 'body_bytes': 1 << 30},
+                 {'status': 200, 'body_bytes': 64 << 20, 'store': True, 'written': True})
+    scene.start().until('all of them', lambda: not scene.control.get('status')['script']).until_more()
+    with open('/proc/%d/status' % scene.weir.pid, encoding='ascii') as file:
+        peak = int(re.search(r'VmHWM:\s+(\d+) kB', file.read())[1])
+    assert peak < 100 << 10 or any(word in os.environ for word in ('ASAN_OPTIONS', 'TSAN_OPTIONS')), '%d kB of memory' % peak
+    scene.complete()
+
+
+def H6_redirects_are_not_followed():
+    scene = Scene('H6', 'username = "u" password_file = "%s"' % os.path.join(SCRATCH, 'H6', 'pass'), receivers=2)
+    with open(scene.path('pass'), 'w', encoding='ascii') as file:
+        file.write('secret')
+    os.chmod(scene.path('pass'), 0o600)
+    elsewhere = scene.controls[1]
+    scene.urls, scene.queues = [scene.urls[0]], [scene.queues[0]]
+    location = 'http://localhost:%s/' % elsewhere.port
+    scene.script(*[{'status': status, 'headers': [['Location', location]]} for status in (301, 307)])
+    scene.start().until_log('answered 301')
+    time.sleep(2)
+    assert scene.requests() == 1
+    scene.kill().start().until_log('answered 307')
+    scene.script()
+    scene.kill().start().until_more()
+    assert not elsewhere.get('status').get('requests', 0)
+    scene.complete()
+
+
+def certificates(folder):
+    """ca, other (a second authority), and from ca: good, wrong (of another name), expired; each NAME.pem and NAME.key."""
+    def openssl(*arguments):
+        subprocess.run(['openssl', *arguments], cwd=folder, check=True, capture_output=True)
+    for ca in 'ca', 'other':
+        openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', ca + '.key', '-out', ca + '.pem', '-subj', '/CN=' + ca, '-days', '2')
+    for name, host in ('good', 'localhost'), ('wrong', 'elsewhere.example'), ('expired', 'localhost'), ('client', 'weir'):
+        openssl('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', name + '.key', '-out', name + '.csr', '-subj', '/CN=' + host)
+        with open(os.path.join(folder, name + '.ext'), 'w', encoding='ascii') as file:
+            file.write('subjectAltName = DNS:%s\n' % host)
+        openssl('x509', '-req', '-in', name + '.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-out', name + '.pem',
+                '-days', '-1' if name == 'expired' else '2', '-extfile', name + '.ext')
+
+
+def H7_tls():
+    folder = os.path.join(SCRATCH, 'H7_certificates')
+    os.mkdir(folder)
+    certificates(folder)
+    path = lambda name: os.path.join(folder, name)
+    live = path('live.pem')
+    subprocess.run(['cp', path('ca.pem'), live], check=True)
+    for name in 'wrong', 'expired':
+        scene = Scene('H7_' + name, 'tls_ca_file = "%s"' % live, scheme='https', arguments=('--cert', path(name + '.pem'), '--key', path(name + '.key')))
+        scene.start().until_log('could not send.*(certificate|SSL)')
+        assert not scene.requests()
+        scene.close()
+    scene = Scene('H7', 'tls_ca_file = "%s" tls_cert_file = "%s" tls_key_file = "%s"' % (live, path('client.pem'), path('client.key')),
+                  scheme='https', arguments=('--cert', path('good.pem'), '--key', path('good.key'), '--ca', path('ca.pem')))
+    subprocess.run(['cp', path('other.pem'), live], check=True)
+    scene.start().until_log('could not send.*(certificate|SSL)')
+    assert not scene.requests()
+    subprocess.run(['cp', path('ca.pem'), live + '.new'], check=True)
+    os.rename(live + '.new', live)
+    scene.until_log('sends to .* again').until_more().complete()
+
+
+def H8_outage_and_kills():
+    scene = Scene('H8', interval='100ms').start().until_more()
+    down(scene)
+    for _ in range(5):
+        scene.until_log('could not send')
+        time.sleep(1.5)
+        scene.kill().start()
+    time.sleep(1)
+    up(scene)
+    scene.until_more(10).complete()
+
+
+def H9_one_of_two_is_dead():
+    scene = Scene('H9', receivers=2)
+    down(scene, 1)
+    scene.start().until_more(10)
+    scene.script({'status': 200, 'written': {'Samples': 5}, 'store': False})
+    scene.until_requests(3).until_more()
+    up(scene, 1)
+    scene.until_more(10, 1)
+    scene.stop()
+    ledger = scene.queue(0)
+    assert ledger['partial'] > 0 and scene.control.get('status')['samples'] == ledger['sent'] - 5, ledger
+    scene.complete(receiver=1)
+
+
+# ---- Disk -----------------------------------------------------------------------------------------------------------------------------------
+def tmpfs(scene, size):
+    mount = scene.path('disk')
+    os.mkdir(mount)
+    scene.queues = [os.path.join(mount, 'queue')]
+    scene.wrap = ['unshare', '-m', 'sh', '-c', 'mount -t tmpfs -o size=%s,mode=0700 tmpfs "$0" && exec "$@"' % size, mount]
+    return mount
+
+
+def D1_disk_full():
+    """What the disk does not take is kept in memory; nothing is lost as long as that lasts."""
+    scene = Scene('D1', interval='100ms')
+    tmpfs(scene, '100k')
+    down(scene)
+    scene.start().until_log('kept in memory')
+    time.sleep(2)
+    up(scene)
+    scene.until_more(20)
+    assert scene.weir.poll() is None
+    scene.weir.send_signal(signal.SIGTERM)
+    assert scene.weir.wait(STOP_S + 5) == 0
+    scene.weir = None
+    scene.balance()  # the directory went with its mount: the last word is that of the figures
+    status = scene.control.get('status')
+    assert not status['violations'], status['violations']
+    values = [int(struct.unpack('>d', bytes.fromhex(s[1]))[0]) for s in scene.control.get('samples', name='test_pass_total')[0]['samples']]
+    assert values == list(range(1, values[-1] + 1)), 'passes are missing'
+
+
+def D1_reserve():
+    scene = Scene('D1_reserve', reserve='100000GiB')
+    down(scene)
+    scene.start().until_log('no more than queue_reserve is free')
+    time.sleep(2)
+    up(scene)
+    scene.until_more().complete()
+
+
+def D2_file_size_limit():
+    """Neither file nor memory may grow: it is counted, and goes on when they may again."""
+    scene = Scene('D2', interval='100ms')
+    down(scene)
+    scene.start()
+    scene.until_log('could not send')
+    subprocess.run(['prlimit', '--pid', str(scene.weir.pid), '--fsize=10000:'], check=True)
+    scene.until_log('could not write')
+    time.sleep(1)
+    subprocess.run(['prlimit', '--pid', str(scene.weir.pid), '--fsize=unlimited:'], check=True)
+    up(scene)
+    scene.until_more(20)
+    scene.complete(lost=['disk'])
+
+
+def D2_fsync_fails():
+    scene = Scene('D2_fsync')
+    scene.wrap = ['strace', '-f', '-o', scene.path('trace'), '-e', 'trace=fdatasync', '-e', 'inject=fdatasync:error=EIO:when=2']
+    scene.start().until_log('could not sync').until_log('durable again').until_more().stop_traced()
+    scene.complete()
+
+
+def D4_fsync_is_slow():
+    scene = Scene('D4')
+    scene.wrap = ['strace', '-f', '-o', scene.path('trace'), '-e', 'trace=fdatasync,fsync', '-e', 'inject=fdatasync,fsync:delay_enter=2000000']
+    scene.start().until_more(30)
+    moments = [s[0] for s in scene.control.get('samples', name='test_pass_total')[0]['samples']]
+    gaps = [b - a for a, b in zip(moments, moments[1:])]
+    assert sorted(gaps)[-2] < 1500, gaps
+    scene.stop_traced()
+    scene.complete()
+
+
+def segments(scene):
+    return sorted(os.path.join(scene.queues[0], name) for name in os.listdir(scene.queues[0]) if name.endswith('.segment'))
+
+
+def D5_damage():
+    scene = Scene('D5', interval='100ms')
+    down(scene)
+    scene.start().until_log('could not send')
+    time.sleep(4)
+    scene.kill()
+    assert scene.queue(0, 'verify')['status'] == 0
+    for path in segments(scene):
+        with open(path, 'r+b') as file:
+            size = file.seek(0, 2)
+            for _ in range(3):
+                at = random.randrange(size)
+                file.seek(at)
+                byte = file.read(1)[0]
+                file.seek(at)
+                file.write(bytes([byte ^ 1 << random.randrange(8)]))
+    verified = scene.queue(0, 'verify')
+    assert verified['status'] == 1 and 'samples are lost, all others can be sent' in verified['text'], verified
+    up(scene)
+    scene.start().until_more(20)
+    ledger = scene.complete(lost=['damaged'])
+    assert 0 < ledger['damaged'] <= 3 * 110, ledger
+
+
+def D7_checkpoint_lost():
+    scene = Scene('D7', interval='100ms')
+    scene.start().until_more(10)
+    down(scene)
+    time.sleep(2)
+    scene.kill()
+    os.unlink(os.path.join(scene.queues[0], 'checkpoint'))
+    up(scene)
+    scene.start().until_log('sent, perhaps a second time').until_more(10).stop()
+    status, ledger = scene.control.get('status'), scene.queue()
+    assert not status['violations'], status['violations']
+    assert status['samples'] == ledger['accepted'] == ledger['sent'] and status['duplicates'] > 0, (ledger, status)
+
+
+def D8_kills_at_any_time():
+    scene = Scene('D8', interval='100ms')
+    for _ in range(20):
+        scene.start()
+        time.sleep(0.2 + random.random())
+        scene.kill()
+    scene.start().until_more(10).complete()
+
+
+def D9_directory_in_use():
+    scene = Scene('D9').start().until_more(1)
+    again = subprocess.run(scene.command('run') + ['--socket', scene.path('control2')], capture_output=True, text=True, timeout=60, check=False)
+    assert again.returncode != 0 and 'in use by another' in again.stdout + again.stderr, again
+    scene.complete()
+    with open(os.path.join(scene.queues[0], 'queue'), 'w', encoding='ascii') as file:
+        file.write('weir remote_write queue 7\n')
+    newer = subprocess.run(scene.command('run') + ['--socket', scene.path('control2')], capture_output=True, text=True, timeout=60, check=False)
+    assert newer.returncode != 0 and 'format 7' in newer.stdout + newer.stderr, newer
+
+
+def D9_directory_vanishes():
+    scene = Scene('D9_vanishes', interval='100ms', options='queue_max_age = "60s"')
+    scene.start().until_more(5)
+    subprocess.run(['rm', '-rf', scene.queues[0]], check=True)
+    scene.until_log('is gone: it is made again').until_more(5)
+    status = scene.control.get('status')
+    assert not status['violations'], status['violations']
+
+
+def bounded_queue():
+    """More than it may hold: the oldest goes, and is counted."""
+    lines = ''.join('test_many{n="%d"} %d\n' % (i, i) for i in range(5000))
+    scene = Scene('bounded', interval='100ms', options='queue_max_bytes = "1MiB"', text=TEXT + '# TYPE test_many gauge\n' + lines)
+    down(scene)
+    scene.start().until_log('could not send')
+    scene.until('the bound', lambda: scene.queue()['full'] > 0)
+    up(scene)
+    scene.until_more(5)
+    assert scene.complete(lost=['full'])['full'] > 0
+
+
+CASES = [value for name, value in list(globals().items()) if re.match(r'[HD]\d_', name)] + [bounded_queue]
+
+
+def play(case):
+    try:
+        case()
+        return None
+    except Exception as error:  # pylint: disable=broad-except
+        return '%s: %s' % (type(error).__name__, error)
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    chosen = [case for case in CASES if not sys.argv[2:] or case.__name__ in sys.argv[2:]]
+    failed = 0
+    try:
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            for case, problem in zip(chosen, pool.map(play, chosen)):
+                print('%s - %s' % ('ok' if problem is None else 'not ok', case.__name__.replace('_', ' ')), flush=True)
+                if problem:
+                    print('    ' + problem.replace('\n', '\n    ')[:3000], flush=True)
+                failed += problem is not None
+    finally:
+        for scene in Scene.every:
+            scene.close()
+    print('%d passed, %d failed' % (len(chosen) - failed, failed))
+    sys.exit(failed != 0)
+
+
+main()
