@@ -4,9 +4,9 @@ older suite for 1.0; then some of our own.
 remote_write_compliance.py SCRATCH [SCENARIO...]: one line per case.  WEIR, PLUGIN_DIR and TEST_PLUGIN_DIR as for every test.
 
 The originals pass when no request comes, and look at the last one alone.  Here a scenario runs weir once against a strict receiver
-(remote_write_receiver.py), every case of it needs samples to have come, and sees all requests.  What a case asks for is often a rule
-of the receiver: then no request of the scenario may break it.  A case that weir cannot meet by design is "n/a" with the reason, and
-no pass.  M, S, Y, R: the sender must, should, may, is recommended to.
+(remote_write_receiver.py), every case of it needs samples to have come, and sees all requests.  What a case asks for is often a
+rule of the receiver: then no request of the scenario may break it.  A case that weir cannot meet by design is "n/a" with the
+reason, and no pass.  M, S, Y, R: the sender must, should, may, is recommended to.
 """
 import concurrent.futures
 import json
@@ -44,8 +44,8 @@ class Run:
         os.mkdir(self.folder)
         self.weir, self.statuses, self.log_text = None, [], ''
         Run.all_runs.append(self)
-        self.receiver = subprocess.Popen(['/usr/bin/python3', os.path.join(HERE, 'remote_write_receiver.py')], stdout=subprocess.PIPE,
-                                         text=True)
+        program = os.path.join(HERE, 'remote_write_receiver.py')
+        self.receiver = subprocess.Popen(['/usr/bin/python3', program], stdout=subprocess.PIPE, text=True)
         self.port, control = map(int, self.receiver.stdout.readline().split())
         self.control = remote_write_receiver.Control(control)
         self.url = 'http://127.0.0.1:%d/api/v1/write' % self.port
@@ -91,6 +91,11 @@ class Run:
                 raise AssertionError('%s: not within %d s; log: %s' % (what, limit or LIMIT_S, self.log()[-600:]))
             time.sleep(0.1)
         return self
+
+    def last(self, name):
+        """The bits of the last value that came of a series; None before the first."""
+        series = self.control.get('samples', name=name)
+        return series[0]['samples'][-1][1] if series and series[0]['samples'] else None
 
     def passes(self):
         """The number of the last pass that came."""
@@ -250,23 +255,24 @@ test_quantiles_count 20
 test_honoured{job="its own"} 1
 '''
 LONG_NAME, LONG_METRIC, LONG_VALUE, HUGE_VALUE = 'n' * 200, 'test_' + 'm' * 240, 'v' * 2000, 'h' * 10240
-for word, text in ('TAB', '\t'), ('LONGNAME', LONG_NAME), ('LONGMETRIC', LONG_METRIC), ('LONGVALUE', LONG_VALUE), ('HUGEVALUE', HUGE_VALUE):
-    TEXT = TEXT.replace(word, text)
+TEXT = (TEXT.replace('TAB', '\t').replace('LONGNAME', LONG_NAME).replace('LONGMETRIC', LONG_METRIC).replace('LONGVALUE', LONG_VALUE)
+        .replace('HUGEVALUE', HUGE_VALUE))
 
 
+WRITTEN = 'weir_remote_write_samples_written_total'
 QUICK = 'batch_deadline = "1s" '
 
 
-# ---- Scenarios: each runs weir once. ----------------------------------------------------------------------------------------
+# ---- Scenarios: each runs weir once. -----------------------------------------------------------------------------------------
 def basic():
     run = Run('basic', TEXT).start().until_passes(6)
-    written = lambda: [s for s in run.control.get('samples', name='weir_remote_write_samples_written_total') if s['samples'][-1][1] != bits(0.0)]
-    return run.until('a request after the first was counted', written).finish()
+    return run.until('a request was counted', lambda: run.last(WRITTEN) not in (None, bits(0.0))).finish()
 
 
 def repeated():
     """A line that gives a label twice, which the host refuses; the others go on."""
-    return Run('repeated', '# TYPE test_twice gauge\ntest_twice{a="1",a="2"} 1\n# TYPE test_once gauge\ntest_once{a="1"} 1\n').start().until_passes(3).finish()
+    text = '# TYPE test_twice gauge\ntest_twice{a="1",a="2"} 1\n# TYPE test_once gauge\ntest_once{a="1"} 1\n'
+    return Run('repeated', text).start().until_passes(3).finish()
 
 
 def version_1():
@@ -275,26 +281,24 @@ def version_1():
 
 def changes():
     """A series vanishes, a counter starts again, a pass fails."""
-    run = Run('changes', '# TYPE test_gone gauge\ntest_gone{which="one"} 7\n# TYPE test_reset_total counter\ntest_reset_total 100\n').start().until_passes(3)
+    text = '# TYPE test_gone gauge\ntest_gone{which="one"} 7\n# TYPE test_reset_total counter\ntest_reset_total 100\n'
+    run = Run('changes', text).start().until_passes(3)
     run.write('# TYPE test_reset_total counter\ntest_reset_total 3\n')
-    run.until('a stale marker', lambda: [s for s in run.control.get('samples', name='test_gone') if s['samples'][-1][1] == STALE])
-    run.before_failure = run.passes()
-    run.until_passes(run.before_failure + 2)
+    run.until('a stale marker', lambda: run.last('test_gone') == STALE)
+    run.until_passes(run.passes() + 2)
     run.write('# FAIL the target is down\n')
-    run.until('stale markers of the failed pass', lambda: run.control.get('samples', name='test_reset_total')[0]['samples'][-1][1] == STALE)
+    run.until('stale markers of the failed pass', lambda: run.last('test_reset_total') == STALE)
     run.write('# TYPE test_reset_total counter\ntest_reset_total 4\n')
-    run.until('values after it', lambda: run.control.get('samples', name='test_reset_total')[0]['samples'][-1][1] != STALE)
-    return run.finish()
+    return run.until('values after it', lambda: run.last('test_reset_total') != STALE).finish()
 
 
 def empty():
     run = Run('empty').start().until_passes(2)
     with open(run.path('script'), 'w', encoding='utf-8'):
         pass
-    run.until('a stale marker', lambda: run.control.get('samples', name='test_pass_total')[0]['samples'][-1][1] == STALE)
+    run.until('a stale marker', lambda: run.last('test_pass_total') == STALE)
     run.write('')
-    run.until('values again', lambda: run.control.get('samples', name='test_pass_total')[0]['samples'][-1][1] != STALE)
-    return run.finish()
+    return run.until('values again', lambda: run.last('test_pass_total') != STALE).finish()
 
 
 def many():
@@ -306,8 +310,8 @@ def slow():
     """1000 series in many small requests, and answers that take up to five seconds."""
     delays = [{'delay': (i * 7919 % 50) / 10} for i in range(60)]
     lines = ''.join('test_ordered{n="%d"} %d\n' % (i, i) for i in range(1000))
-    run = Run('slow', '# TYPE test_ordered gauge\n' + lines, QUICK + 'shards = 8 max_samples = 200', delays).start().until_passes(12)
-    run.control.post('script', [])
+    run = Run('slow', '# TYPE test_ordered gauge\n' + lines, QUICK + 'shards = 8 max_samples = 200', delays)
+    run.start().until_passes(12).control.post('script', [])
     return run.until_passes(run.passes() + 1).finish()
 
 
@@ -352,7 +356,8 @@ def ignorant():
 def bodies():
     """Answers with bodies, of success and of failure, that must not be understood."""
     script = [{'status': 200, 'body': 'error: everything was refused, please retry'}, {'status': 200}, {'status': 204},
-              {'status': 400, 'written': {'Samples': 3}, 'body': 'marker-of-partial-write: 3 of them\nwith \x1b[31m colour', 'store': True},
+              {'status': 400, 'written': {'Samples': 3}, 'store': True,
+               'body': 'marker-of-partial-write: 3 of them\nwith \x1b[31m colour'},
               {'status': 400, 'written': False, 'body': 'marker-of-missing-headers', 'store': True},
               {'status': 400, 'written': {'Samples': 0}, 'body': 'marker-of-large ' + 'L' * 28672, 'store': True},
               {'status': 500, 'body_bytes': 1 << 20},
@@ -402,7 +407,8 @@ def split():
 def hostile():
     """Answers of too many bytes, too few, too late, and connections that break at every stage."""
     script = [{'raw': 'HTTP/1.1 100 Continue\r\n\r\n', 'raw_times': 200000}, {'status': 500, 'body_bytes': 1 << 30},
-              {'status': 503, 'headers': [['X-Long', 'x' * (1 << 20)]]}, {'status': 503, 'headers': [['X-Many', str(i)] for i in range(20000)]},
+              {'status': 503, 'headers': [['X-Long', 'x' * (1 << 20)]]},
+              {'status': 503, 'headers': [['X-Many', str(i)] for i in range(20000)]},
               {'cut_request': 0, 'reset': True}, {'cut_request': 100}, {'cut_answer': 12}, {'cut_answer': 40, 'reset': True},
               {'status': 503, 'write_rate': 100}, {'read_rate': 2000}]
     script = [answer for pair in zip(script, [{}] * len(script)) for answer in pair]  # one that is good in between: no long backoff
@@ -471,7 +477,7 @@ def not_applicable(reason, *names):
         NOT_APPLICABLE[name[2:]] = (name[0], reason)
 
 
-# ---- protocol, symbols ---------------------------------------------------------------------------------------------------------
+# ---- protocol, symbols -------------------------------------------------------------------------------------------------------
 rule_cases(basic, {
     'M protocol/content_type_protobuf': 'content_type', 'M protocol/content_encoding_snappy': 'content_encoding',
     'M protocol/version_header_present': 'version_header', 'M protocol/user_agent_present': 'user_agent header_repeated',
@@ -497,10 +503,10 @@ def symbols_are_the_least(run):
     assert all(request['symbols'] > 1 for request in run.requests)
 
 
-# ---- samples ---------------------------------------------------------------------------------------------------------------------
+# ---- samples -----------------------------------------------------------------------------------------------------------------
 for name, expected, kind in (('zero', 0.0, 'zero'), ('negative', -15.5, 'negative'), ('+Inf', math.inf, 'inf'),
-                             ('-Inf', -math.inf, 'minus_inf'), ('large_float', 1.797e308, 'large'), ('small_float', 2.2e-308, 'small'),
-                             ('scientific', 1.23e-4, 'scientific')):
+                             ('-Inf', -math.inf, 'minus_inf'), ('large_float', 1.797e308, 'large'),
+                             ('small_float', 2.2e-308, 'small'), ('scientific', 1.23e-4, 'scientific')):
     case(basic, 'M samples/' + name)(lambda run, expected=expected, kind=kind: run.value(expected, 'test_values', kind=kind))
 case(basic, 'M samples/float_value')(lambda run: run.value(123.45, 'test_float'))
 case(basic, 'M samples/integer')(lambda run: run.value(42.0, 'test_integer'))
@@ -547,7 +553,7 @@ def job_and_instance(run):
     assert run.one('test_float')['labels']['job'] == 'weir'
 
 
-# ---- labels -----------------------------------------------------------------------------------------------------------------------
+# ---- labels ------------------------------------------------------------------------------------------------------------------
 rule_cases(basic, {
     'M labels/metric_name_label_present': 'name_missing labels_missing', 'M labels/metric_name_format': 'name_format',
     'M labels/label_name_format': 'label_name_format', 'M labels/no_duplicate_label_names': 'label_repeated',
@@ -607,7 +613,7 @@ def own_labels_win(run):
     assert run.one('test_honoured')['labels']['job'] == 'its own'
 
 
-# ---- start times ------------------------------------------------------------------------------------------------------------------
+# ---- start times -------------------------------------------------------------------------------------------------------------
 @case(changes, 'Y timestamps/start_timestamp_for_counters', 'S timestamps/start_before_sample')
 def starts(run):
     run.rules('start_range', 'start_after_sample', 'start_backwards')
@@ -627,7 +633,7 @@ not_applicable('the host knows when a counter started again, and histograms are 
                'Y timestamps/start_timestamp_for_histograms')
 
 
-# ---- retry, backoff -------------------------------------------------------------------------------------------------------------------
+# ---- retry, backoff ----------------------------------------------------------------------------------------------------------
 def sent_once(run):
     """Neither the request nor a sample of it comes again, and what comes later is sent."""
     assert len({request['digest'] for request in run.requests}) == len(run.requests), 'a body was sent twice'
@@ -701,7 +707,7 @@ def jitter(run):
     assert any(abs(ratio - 2) > 0.02 for ratio in ratios), ratios
 
 
-# ---- fallback -------------------------------------------------------------------------------------------------------------------------
+# ---- fallback ----------------------------------------------------------------------------------------------------------------
 @case(fallback, 'S fallback/on_415', 'S fallback/retry_with_different_version', 'M fallback/fallback_header_changes',
       'S fallback/accept_success_after')
 def falls_back(run):
@@ -721,7 +727,7 @@ def persistent(run):
     assert set(run.versions()[-2:]) == {'1.0'}, run.versions()
 
 
-# ---- response -------------------------------------------------------------------------------------------------------------------------
+# ---- response ----------------------------------------------------------------------------------------------------------------
 def answered(run, **wanted):
     found = [request for request in run.requests if all(request.get(key) == value for key, value in wanted.items())]
     assert found, 'no request was answered so: %s' % wanted
@@ -759,7 +765,7 @@ def large_bodies_are_cut(run):
 
 @case(basic, 'Y response/process_written_headers')
 def written_is_counted(run):
-    samples = run.one('weir_remote_write_samples_written_total')['samples']
+    samples = run.one(WRITTEN)['samples']
     assert struct.unpack('>d', bytes.fromhex(samples[-1][1]))[0] > 0, samples
 
 
@@ -769,10 +775,10 @@ def nothing_written_is_415(run):
     run.gapless()
 
 
-# ---- faults -----------------------------------------------------------------------------------------------------------------------------
+# ---- faults ------------------------------------------------------------------------------------------------------------------
 @case(bodies, 'S error_handling/malformed_response', 'S error_handling/invalid_status')
 def garbage_is_survived(run):
-    """Nonsense is a failed exchange, and so is sent again; a status that is none is final or sent again, and nothing hangs on it."""
+    """Nonsense is a failed exchange, and sent again; a status that is none is final or sent again, and nothing hangs on it."""
     assert {None, 999} <= {request['status'] for request in run.requests}
     last = run.requests[-1]
     assert last['status'] == 204 and last['ended'] == 'answered', last
@@ -807,7 +813,7 @@ def unknown_scheme(run):
     assert run.checked.returncode == 1 and 'url' in run.checked.stdout + run.checked.stderr, run.checked
 
 
-# ---- batching ---------------------------------------------------------------------------------------------------------------------------
+# ---- batching ----------------------------------------------------------------------------------------------------------------
 @case(basic, 'R batching/multiple_series_per_request')
 def several_series(run):
     assert all(request['series'] >= 3 for request in run.requests), [request['series'] for request in run.requests]
@@ -832,7 +838,7 @@ def ordered(run):
     assert max(lengths) - min(lengths) <= 1, lengths
 
 
-# ---- metadata ---------------------------------------------------------------------------------------------------------------------------
+# ---- metadata ----------------------------------------------------------------------------------------------------------------
 for kind, metric in (('counter', 'test_requests_total'), ('gauge', 'test_memory_bytes'), ('histogram', 'test_seconds_count'),
                      ('summary', 'test_quantiles')):
     @case(basic, 'S metadata/type_' + kind)
@@ -860,11 +866,12 @@ def metadata_with_samples(run):
     assert {tuple(series['metadata']) for series in run.all('test_requests_total')} == {('counter', 'Requests received', '')}
 
 
-# ---- exemplars, histograms ------------------------------------------------------------------------------------------------------------------
+# ---- exemplars, histograms ---------------------------------------------------------------------------------------------------
 not_applicable('no plugin can give an exemplar: the contract has none',
-               'Y exemplars/trace_id', 'Y exemplars/span_id', 'M exemplars/value', 'M exemplars/timestamp', 'M exemplars/label_refs_valid',
-               'Y exemplars/custom_labels', 'Y exemplars/on_histogram', 'M exemplars/labels_even', 'Y exemplars/multiple_per_series',
-               'Y combined/samples_with_exemplars', 'Y combined/histogram_with_metadata_and_exemplars')
+               'Y exemplars/trace_id', 'Y exemplars/span_id', 'M exemplars/value', 'M exemplars/timestamp',
+               'M exemplars/label_refs_valid', 'Y exemplars/custom_labels', 'Y exemplars/on_histogram', 'M exemplars/labels_even',
+               'Y exemplars/multiple_per_series', 'Y combined/samples_with_exemplars',
+               'Y combined/histogram_with_metadata_and_exemplars')
 not_applicable('no plugin can give a native histogram: the contract has none; classic ones are series',
                'Y histograms/positive_buckets', 'Y histograms/negative_buckets', 'Y histograms/zero_buckets', 'M histograms/schema')
 
@@ -890,11 +897,12 @@ def buckets(run):
         run.value(expected, 'test_seconds_bucket', le=le)
 
 
-# ---- combined, edge cases ---------------------------------------------------------------------------------------------------------------------
+# ---- combined, edge cases ----------------------------------------------------------------------------------------------------
 @case(basic, 'M combined/multiple_metric_types', 'M combined/real_world_scenario', 'M edge_cases/mixed_families')
 def several_types(run):
     run.rules('series_mixed')
-    kinds = {run.all(name)[0]['metadata'][0] for name in ('test_requests_total', 'test_memory_bytes', 'test_seconds_count', 'test_quantiles')}
+    names = 'test_requests_total', 'test_memory_bytes', 'test_seconds_count', 'test_quantiles'
+    kinds = {run.all(name)[0]['metadata'][0] for name in names}
     assert kinds == {'counter', 'gauge', 'histogram', 'summary'}, kinds
 
 
@@ -945,9 +953,9 @@ def stale(run):
     assert samples[-1][0] == passes[passes.index(samples[-2][0]) + 1], samples
 
 
-# ---- 1.0 ---------------------------------------------------------------------------------------------------------------------------------
-@case(version_1, 'S rw1_compat/version', 'S rw1_compat/content_type', 'M rw1_compat/no_symbol_table', 'M rw1_compat/no_start_timestamp',
-      'S rw1_compat/TestRemoteWrite1Configuration')
+# ---- 1.0 ---------------------------------------------------------------------------------------------------------------------
+@case(version_1, 'S rw1_compat/version', 'S rw1_compat/content_type', 'M rw1_compat/no_symbol_table',
+      'M rw1_compat/no_start_timestamp', 'S rw1_compat/TestRemoteWrite1Configuration')
 def version_1_throughout(run):
     """The message of 1.0 has neither symbols nor start times, and its reader knows no such fields."""
     run.rules('version_mismatch', 'version_header', 'content_type', 'protobuf_field', 'protobuf_wire_type')
@@ -957,7 +965,8 @@ def version_1_throughout(run):
 
 @case(version_1, 'M rw1_compat/samples')
 def version_1_samples(run):
-    for kind, expected in ('zero', 0.0), ('negative', -15.5), ('inf', math.inf), ('small', 2.2e-308), ('precision', 0.12345678901234568):
+    for kind, expected in (('zero', 0.0), ('negative', -15.5), ('inf', math.inf), ('small', 2.2e-308),
+                           ('precision', 0.12345678901234568)):
         run.value(expected, 'test_values', kind=kind)
     nan_is_no_marker(run)
     run.gapless()
@@ -981,7 +990,7 @@ def version_1_metadata(run):
     assert run.status['metadata'].get('test_requests_total') == ['counter', 'Requests received', ''], run.status['metadata']
 
 
-# ---- the older suite -------------------------------------------------------------------------------------------------------------------------
+# ---- the older suite ---------------------------------------------------------------------------------------------------------
 case(version_1, 'M old/Counter')(lambda run: run.value(1000.0, 'test_requests_total', method='GET', path='/a'))
 case(version_1, 'M old/Gauge')(lambda run: run.value(1048576.0, 'test_memory_bytes'))
 
@@ -1018,10 +1027,11 @@ def inside_the_run(run):
 
 @case(version_1, 'M old/Headers')
 def old_headers(run):
-    run.rules('content_type', 'content_encoding', 'version_header', 'version_mismatch', 'user_agent', 'header_repeated', 'http_method')
+    run.rules('content_type', 'content_encoding', 'version_header', 'version_mismatch', 'user_agent', 'header_repeated',
+              'http_method')
 
 
-# ---- what both suites lack ---------------------------------------------------------------------------------------------------------------------
+# ---- what both suites lack ---------------------------------------------------------------------------------------------------
 @case(next(s for name, _, s, _ in CASES if name == 'retry/429'), 'M own/retry_after_is_kept')
 def retry_after(run):
     times = [request['time'] for request in run.requests if request['digest'] == run.requests[0]['digest']]

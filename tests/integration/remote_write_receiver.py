@@ -6,8 +6,9 @@
         client's certificate.  Needs Debian's python3-snappy.
 
 It takes 1.0 and 2.0 on any path.  What deviates is recorded under a rule of RULES here or in remote_write_wire.py, and stored all
-the same if it can be read: the records are strict, the answer is not.  A sample is stored once; one that comes again at the same time
-with the same bits is a duplicate, with other bits `value_altered`, and one older than the last of its series `time_backwards`.
+the same if it can be read: the records are strict, the answer is not.  A sample is stored once; one that comes again at the same
+time with the same bits is a duplicate, with other bits `value_altered`, and one older than the last of its series
+`time_backwards`.
 
 The control port speaks JSON.
     GET  /status                    counts, violations by rule with a few examples each
@@ -240,7 +241,7 @@ class Connection:
     def receive(self, limit=65536):
         data = self.sock.recv(limit)
         if not data:
-            raise Closed('by the sender')
+            raise Closed('closed by the sender')
         return data
 
     def head(self):

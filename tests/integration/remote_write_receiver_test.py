@@ -90,8 +90,8 @@ def histogram(field=3, count=6, schema=0, buckets=(1, 2, 2), length=3):
 HEADERS = {
     '1.0': {'Host': 'x', 'Content-Type': 'application/x-protobuf', 'Content-Encoding': 'snappy', 'User-Agent': 'weir/1.0',
             'X-Prometheus-Remote-Write-Version': '0.1.0'},
-    '2.0': {'Host': 'x', 'Content-Type': 'application/x-protobuf;proto=io.prometheus.write.v2.Request', 'Content-Encoding': 'snappy',
-            'User-Agent': 'weir/1.0 (Linux)', 'X-Prometheus-Remote-Write-Version': '2.0.0'},
+    '2.0': {'Host': 'x', 'Content-Type': 'application/x-protobuf;proto=io.prometheus.write.v2.Request',
+            'Content-Encoding': 'snappy', 'User-Agent': 'weir/1.0 (Linux)', 'X-Prometheus-Remote-Write-Version': '2.0.0'},
 }
 
 
@@ -194,7 +194,8 @@ BROKEN = {
     'protobuf_twice': raw_request(part(1, labels() + part(2, double(1, 1) + integer(2, NOW) + integer(2, NOW)))),
     'protobuf_utf8': raw_request(series_1(('__name__', 'a'), ('b', b'\xff'))),
     'protobuf_varint': raw_request(part(1, labels() + part(2, double(1, 1) + b'\x10' + longer(NOW)))),
-    'protobuf_packed': raw_request(symbols() + part(5, b''.join(integer(1, r) for r in (1, 2, 3, 4)) + sample() + metadata_2()), '2.0'),
+    'protobuf_packed': raw_request(symbols() + part(5, b''.join(integer(1, ref) for ref in (1, 2, 3, 4)) + sample()
+                                                   + metadata_2()), '2.0'),
     'request_empty': raw_request(b''),
     'request_samples': raw_request(b''.join(series_1(('__name__', 'a'), ('n', str(i))) for i in range(wire.SAMPLES_MAX + 1))),
     'symbols_missing': raw_request(series_2((0, 0), metadata=metadata_2(1, 0, 0)), '2.0'),
@@ -281,7 +282,8 @@ MORE = [
 ]
 GOOD = [
     raw_request(),
-    raw_request(series_1(samples=sample(1, NOW + 1) + sample(2, NOW + 2)) + part(3, integer(1, 1) + part(2, 'a_total') + part(4, 'Help'))),
+    raw_request(series_1(samples=sample(1, NOW + 1) + sample(2, NOW + 2))
+                + part(3, integer(1, 1) + part(2, 'a_total') + part(4, 'Help'))),
     raw_request(symbols() + series_2(samples=sample(3, NOW + 3, NOW)) + series_2(samples=sample(4, NOW + 4, NOW)), '2.0'),
     raw_request(series_2(samples=sample(STALE, NOW + 5) + part(4, part(1, b'\x07\x08') + double(2, 1) + integer(3, NOW)))
                 + symbols(*SYMBOLS, 'trace_id', 'abc'), '2.0'),
@@ -303,7 +305,8 @@ def break_rule(rule, requests):
             send(request)
     rules = reported(count)
     also = ALSO.get(rule, set())
-    check('%s is reported%s' % (rule, ', with ' + ', '.join(also) if also else ''), rules == {rule} | also, '%s' % CONTROL.get('status')['violations'])
+    check('%s is reported, %s' % (rule, 'with ' + ', '.join(sorted(also)) if also else 'and nothing else'), rules == {rule} | also,
+          CONTROL.get('status')['violations'])
 
 
 def answers():
@@ -360,7 +363,8 @@ def answers():
     CONTROL.post('configure', {'protocols': ['1.0', '2.0'], 'authorization': 'Bearer abc'})
     check('authorization: 401', [send(raw_request())[0], send(raw_request(Authorization='Bearer abc'))[0]] == [401, 204])
     CONTROL.post('configure', {'authorization': None, 'max_samples': 1})
-    check('too many samples: 413', send(raw_request(series_1() + series_1(('__name__', 'b'))))[0] == 413 and send(raw_request())[0] == 204)
+    check('too many samples: 413', send(raw_request(series_1() + series_1(('__name__', 'b'))))[0] == 413
+          and send(raw_request())[0] == 204)
     CONTROL.post('configure', {'max_samples': None, 'max_bytes': 10})
     check('too many bytes: 413', send(raw_request())[0] == 413)
     CONTROL.post('configure', {'max_bytes': None, 'listening': False})
@@ -397,7 +401,8 @@ def sequences():
     check('a sequence with gaps, repetitions and a fall',
           [told[k] for k in ('samples', 'first', 'last', 'missing', 'repeated', 'falls')] == [7, 5, 2, 2, 1, 1], told)
     (shown,) = CONTROL.get('samples', name='n_total')
-    check('samples with their bits', shown['samples'][0] == [NOW, '4014000000000000', 0] and shown['labels'] == [['__name__', 'n_total']], shown)
+    check('samples with their bits', shown['samples'][0] == [NOW, '4014000000000000', 0]
+          and shown['labels'] == [['__name__', 'n_total']], shown)
     check('selected by label', CONTROL.get('series', name='n_total', job='x') == [])
 
 

@@ -7,8 +7,9 @@ they do not know, take a field twice and let a varint be longer than it must, an
     message = reader.read('2.0', body, found)      body is the decompressed protobuf
 
 `found` is called with (rule, what) for every deviation; RULES says what a rule means and how grave it is: 'must' breaks the
-specification, 'should' a recommendation of it or the habit of every known sender.  Broken is raised when nothing more can be read.
-What a series is (labels, metadata, what is wrong with them) is read once and remembered by its bytes.  One thread at a time.
+specification, 'should' a recommendation of it or the habit of every known sender.  Broken is raised, with the rule, when nothing
+more can be read.  Doubles are their bits, so that a NaN stays the one it is.  What a series is (labels, metadata, what is wrong
+with them) is read once and remembered by its bytes.  One thread at a time.
 """
 import re
 import struct
@@ -92,7 +93,7 @@ REQUEST = {'1.0': {1: ('timeseries', 'raw', True), 3: ('metadata', METADATA_1, T
            '2.0': {4: ('symbols', 'string', True), 5: ('timeseries', 'raw', True)}}
 
 VARINTS = {'int64', 'uint64', 'uint32', 'sint32', 'sint64'}
-DOUBLE = struct.Struct('<Q').unpack_from  # its bits: a NaN stays the one it is
+DOUBLE = struct.Struct('<Q').unpack_from
 REMEMBERED = 1 << 20  # series, at most
 NO_START = 0
 
@@ -273,8 +274,8 @@ def check_histogram(histogram, labels, found):
         wrong('floats in the integers')
     if schema != -53 and not -4 <= schema <= 8:
         wrong('schema %d' % schema)
-    if (schema == -53) != bool(histogram['custom_values']):
-        wrong('schema %d with %d custom values' % (schema, len(histogram['custom_values'])))
+    if schema != -53 and histogram['custom_values']:
+        wrong('schema %d with custom values' % schema)
     total = 0
     for side in 'negative', 'positive':
         spans, deltas = histogram[side + '_spans'], histogram[side + '_deltas']
@@ -296,16 +297,12 @@ def check_histogram(histogram, labels, found):
 class Reader:
     def __init__(self):
         self.remembered = {}   # 1.0: bytes of the labels -> Identity
-        self.tables = {}       # 2.0: bytes of the symbols -> (symbols, {bytes of refs and metadata: Identity})
+        self.tables = {}       # 2.0: symbols -> {bytes of refs, of metadata: Identity}
         self.times = {}        # bytes of a varint of six bytes -> time
 
     def read(self, version, data, found):
         message = Message()
-        try:
-            self.request(version, data, message, found)
-        except Broken as broken:
-            found(*broken.args)
-            raise
+        self.request(version, data, message, found)
         if not message.series and not message.metadata:
             found('request_empty', '%d bytes' % len(data))
         count = message.samples + message.histograms

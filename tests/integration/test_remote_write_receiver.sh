@@ -1,5 +1,5 @@
 #!/bin/bash
-# The strict receiver: it reports whatever is wrong, and nothing in what a real Prometheus and a real vmagent send but their own habits.
+# The strict receiver: it reports whatever is wrong, and in what a real Prometheus and a real vmagent send only their own habits.
 . "$(dirname "$0")/functions.sh"
 export PYTHONDONTWRITEBYTECODE=1
 
@@ -12,13 +12,17 @@ check "the receiver itself has nothing to complain of" sh -c "! cat $scratch/rec
 
 # A target with a gauge of every kind of value, which can lose a series.
 mkdir "$scratch/target"
-target() { printf '%s\n' '# HELP shown_total What is shown' '# TYPE shown_total counter' "$@" > "$scratch/target/.metrics" && mv "$scratch/target/.metrics" "$scratch/target/metrics"; }
-target 'shown_total 18014398509481984' 'shown_total{kind="ü \" \\"} 0.1' '# TYPE odd gauge' 'odd{kind="nan"} NaN' 'odd{kind="inf"} -Inf' 'odd{kind="gone"} 5e-324'
+lines='# HELP shown_total What is shown
+# TYPE shown_total counter
+shown_total 18014398509481984
+shown_total{kind="ü \" \\"} 0.1
+# TYPE odd gauge
+odd{kind="nan"} NaN
+odd{kind="inf"} -Inf'
+target() { printf '%s\n' "$lines" "$@" > "$scratch/target/.metrics" && mv "$scratch/target/.metrics" "$scratch/target/metrics"; }
+target 'odd{kind="gone"} 5e-324'
 target_port=$(free_port)
-python3 -c 'import functools, http.server, sys
-handler = type("Handler", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), functools.partial(handler, directory=sys.argv[2])).serve_forever()' \
-    "$target_port" "$scratch/target" 2>/dev/null &
+python3 -m http.server --bind 127.0.0.1 --directory "$scratch/target" "$target_port" >/dev/null 2>&1 &
 count_is_over() { [ "$(receiver "series?name=$1" | jq '[.[].samples] | add // 0')" -gt "$2" ]; }
 last_is_stale() { receiver "samples?name=odd&kind=gone" | jq -e 'last.samples | last[1] == "7ff0000000000002"'; }
 # The values of every sender, bit by bit, and the last of all.
@@ -53,35 +57,37 @@ global: { scrape_interval: 1s, scrape_timeout: 1s }
 scrape_configs:
   - { job_name: itself, static_configs: [{ targets: ["127.0.0.1:$port"] }] }
   - { job_name: target, static_configs: [{ targets: ["127.0.0.1:$target_port"] }] }
-remote_write: [{ url: "http://127.0.0.1:$receiver_port/api/v1/write", send_exemplars: true, metadata_config: { send_interval: 1s } }]
+remote_write:
+  - { url: "http://127.0.0.1:$receiver_port/api/v1/write", send_exemplars: true, metadata_config: { send_interval: 1s } }
 EOF2
 receiver reset -d null >/dev/null
-prometheus --config.file="$scratch/prometheus.yml" --storage.tsdb.path="$scratch/tsdb" --web.listen-address="127.0.0.1:$port" --enable-feature=native-histograms,exemplar-storage \
-    >"$scratch/prometheus.log" 2>&1 &
+prometheus --config.file="$scratch/prometheus.yml" --storage.tsdb.path="$scratch/tsdb" --web.listen-address="127.0.0.1:$port" \
+    --enable-feature=native-histograms,exemplar-storage >"$scratch/prometheus.log" 2>&1 &
 sender=$!
 wait_until "Prometheus sends" count_is_over odd 9
 wait_until "and its own figures" count_is_over prometheus_tsdb_head_series 3
-target 'shown_total 18014398509481984' 'shown_total{kind="ü \" \\"} 0.1' '# TYPE odd gauge' 'odd{kind="nan"} NaN' 'odd{kind="inf"} -Inf'
+target
 wait_until "a vanished series ends with a stale marker" last_is_stale
 check "every value of Prometheus, bit by bit" values_are_right
 receiver script -d '[{"status": 503, "times": null, "store": true}]' >/dev/null
-wait_until "what is sent again after 503 is a duplicate" sh -c "curl -sf http://127.0.0.1:$receiver_control/status | jq -e '.duplicates > 0'"
+has_duplicates() { [ "$(receiver_status duplicates)" -gt 0 ]; }
+wait_until "what is sent again after 503 is a duplicate" has_duplicates
 answers_slowly
 kill "$sender"
 wait "$sender" 2>/dev/null
 check "metadata" [ "$(receiver status | jq -c '.metadata.shown_total')" = '["counter","What is shown",""]' ]
 check "Prometheus breaks no rule" only_violations
 
-target 'shown_total 18014398509481984' 'shown_total{kind="ü \" \\"} 0.1' '# TYPE odd gauge' 'odd{kind="nan"} NaN' 'odd{kind="inf"} -Inf' 'odd{kind="gone"} 5e-324'
+target 'odd{kind="gone"} 5e-324'
 receiver reset -d null >/dev/null
 receiver script -d '[]' >/dev/null
 port=$(free_port)
-sed '/^remote_write/d; /itself/d' "$scratch/prometheus.yml" > "$scratch/vmagent.yml"
-vmagent -promscrape.config="$scratch/vmagent.yml" -remoteWrite.url="http://127.0.0.1:$receiver_port/api/v1/write" -httpListenAddr="127.0.0.1:$port" \
-    -remoteWrite.tmpDataPath="$scratch/vmagent" >"$scratch/vmagent.log" 2>&1 &
+sed '/^remote_write/,$d; /itself/d' "$scratch/prometheus.yml" > "$scratch/vmagent.yml"
+vmagent -promscrape.config="$scratch/vmagent.yml" -remoteWrite.url="http://127.0.0.1:$receiver_port/api/v1/write" \
+    -httpListenAddr="127.0.0.1:$port" -remoteWrite.tmpDataPath="$scratch/vmagent" >"$scratch/vmagent.log" 2>&1 &
 sender=$!
 wait_until "vmagent sends" count_is_over odd 9
-target 'shown_total 18014398509481984' 'shown_total{kind="ü \" \\"} 0.1' '# TYPE odd gauge' 'odd{kind="nan"} NaN' 'odd{kind="inf"} -Inf'
+target
 wait_until "a vanished series ends with a stale marker" last_is_stale
 check "every value of vmagent, bit by bit" values_are_right
 check "vmagent breaks no rule while answers come at once" only_violations
@@ -91,10 +97,12 @@ wait "$sender" 2>/dev/null
 check "its queues send a series in several requests at a time" has_violation series_concurrent
 
 # TLS, with a client's certificate.
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=receiver -addext subjectAltName=IP:127.0.0.1 \
-    -keyout "$scratch/key" -out "$scratch/cert" 2>/dev/null
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=receiver \
+    -addext subjectAltName=IP:127.0.0.1 -keyout "$scratch/key" -out "$scratch/cert" 2>/dev/null
 start_receiver --cert "$scratch/cert" --key "$scratch/key" --ca "$scratch/cert" || exit 1
-over_tls() { curl -s -o "$scratch/answer" -w '%{http_code}' --cacert "$scratch/cert" "$@" -d x "https://127.0.0.1:$receiver_port/w"; }
+over_tls() {
+    curl -s -o "$scratch/answer" -w '%{http_code}' --cacert "$scratch/cert" "$@" -d x "https://127.0.0.1:$receiver_port/w"
+}
 check "TLS with a client's certificate: an answer" [ "$(over_tls --cert "$scratch/cert" --key "$scratch/key")" = 415 ]
 check "without: none" [ "$(over_tls)" = 000 ]
 check "plain HTTP: none" sh -c "! curl -s -d x http://127.0.0.1:$receiver_port/w"

@@ -3,9 +3,9 @@
  * The file has the text format of Prometheus, without times:
  *     # TYPE name counter         # HELP name text         # UNIT name unit
  *     name{label="value"} 1.5
- * A value that is a whole number is an integer of 64 bits; `pass` is the number of the pass.  A line "# FAIL text" makes
- * the pass fail, "# KEEP" leaves the values as they were.  A series that is no longer there is stale, and released three passes later.
- * A series that the host refuses is left out, which the log tells.  The file is read again when it is another one: replace it by rename.
+ * A value that is a whole number is an integer of 64 bits; `pass` is the number of the pass.  A line "# FAIL text" makes the pass
+ * fail, "# KEEP" leaves the values as they were.  A series that is no longer there is stale, and released three passes later.  One
+ * that the host refuses is left out, which the log tells.  The file is read again when it is another one: replace it by rename.
  * One group; all on the thread of the instance.
  */
 #include "small.h"
@@ -26,7 +26,8 @@ struct config {
     const char *file;
 };
 static const struct weir_option options[] = {
-    {.name = "file", .type = WEIR_STRING, .flags = WEIR_REQUIRED, .offset = offsetof(struct config, file), .help = "What is published."},
+    {.name = "file", .type = WEIR_STRING, .flags = WEIR_REQUIRED, .offset = offsetof(struct config, file),
+     .help = "What is published."},
     {.name = NULL}};
 
 struct line {
