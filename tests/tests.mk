@@ -95,5 +95,13 @@ tests_fuzz_fuzz_obfuscate_CFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_system_SOURCES = tests/fuzz/fuzz_system.c plugins/system/parse.c
 tests_fuzz_fuzz_system_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/system
 tests_fuzz_fuzz_system_CFLAGS = $(FUZZ_FLAGS)
+if WITH_REMOTE_WRITE
+check_PROGRAMS += tests/fuzz/fuzz_remote_write
+tests_fuzz_fuzz_remote_write_SOURCES = tests/fuzz/fuzz_remote_write.c plugins/remote_write/answer.c plugins/remote_write/checkpoint.c \
+	plugins/remote_write/crc32c.c plugins/remote_write/encode.c plugins/remote_write/record.c plugins/remote_write/segment.c
+tests_fuzz_fuzz_remote_write_CPPFLAGS = $(TEST_CPPFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/remote_write
+tests_fuzz_fuzz_remote_write_CFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_remote_write_LDADD = $(CURL_LIBS) $(SNAPPY_LIBS)
+endif
 endif
 EXTRA_DIST += tests/fuzz/corpus

@@ -24,6 +24,9 @@ struct buffer {
 struct symbol { /* of 2.0; ref 0: free, for "" is not looked up */
     uint32_t ref, hash, offset, length;
 };
+struct planned { /* where label sets of this hash stand; in the end, their part; 0: free, else one more */
+    uint32_t hash, place;
+};
 struct told { /* 1.0: when a family's metadata was told; 0: free */
     uint64_t hash;
     int64_t at_ms;
@@ -39,9 +42,13 @@ struct labelset { /* of a record, as this request has it: what of its references
 };
 struct encoder {
     struct record_reader reader;
+    struct record_sample read[RECORD_SAMPLES_MAX], samples[RECORD_SAMPLES_MAX]; /* as they stand, and sorted */
+    uint32_t places[RECORD_SAMPLES_MAX];
     struct buffer series, symbols, refs, names, metadata, compressed;
     struct family families[RECORD_SAMPLES_MAX];
     struct labelset labelsets[RECORD_SAMPLES_MAX];
+    struct planned *plan;
+    size_t plan_size, nplanned; /* a power of two; at most half of it */
     struct symbol *table;
     size_t table_size; /* a power of two */
     uint32_t nsymbols, name_symbol;
@@ -70,6 +77,7 @@ void encoder_free(struct encoder *encoder)
     free(encoder->names.bytes);
     free(encoder->metadata.bytes);
     free(encoder->compressed.bytes);
+    free(encoder->plan);
     free(encoder->table);
     free(encoder->told);
     free(encoder);
@@ -97,6 +105,76 @@ static uint8_t kind_of(uint32_t kind)
     return kind < sizeof(kinds) ? kinds[kind] : 0;
 }
 
+/* ---- Parts ------------------------------------------------------------------------------------------------------------------------- */
+
+/* The place of a hash in the plan: its own, or a free one. */
+static struct planned *plan_place(struct planned *plan, size_t size, uint32_t hash)
+{
+    size_t at = hash & (size - 1);
+
+    while (plan[at].place && plan[at].hash != hash)
+        at = (at + 1) & (size - 1);
+    return &plan[at];
+}
+
+static bool plan_grow(struct encoder *encoder)
+{
+    size_t size = encoder->plan_size ? encoder->plan_size * 2 : 4096;
+    struct planned *larger = calloc(size, sizeof(*larger));
+
+    if (!larger)
+        return false;
+    for (size_t i = 0; i < encoder->plan_size; i++)
+        if (encoder->plan[i].place)
+            *plan_place(larger, size, encoder->plan[i].hash) = encoder->plan[i];
+    free(encoder->plan);
+    encoder->plan = larger;
+    encoder->plan_size = size;
+    return true;
+}
+
+int encode_plan(struct encoder *encoder, const struct queue_flight *flight)
+{
+    struct record_reader *reader = &encoder->reader;
+    uint64_t bytes = 0; /* of blocks whose label set is new: where a label set stands among all */
+
+    if (encoder->nplanned)
+        memset(encoder->plan, 0, encoder->plan_size * sizeof(*encoder->plan));
+    encoder->nplanned = 0;
+    if (flight->parts <= 1)
+        return 0;
+    for (size_t i = 0; i < flight->count; i++) {
+        if (!record_read(reader, flight->bytes + flight->records[i].offset, flight->records[i].length))
+            continue;
+        while (record_block(reader) > 0) {
+            uint32_t hash = reader->labelsets[reader->labelset].hash;
+            struct planned *planned;
+
+            if (encoder->nplanned * 2 >= encoder->plan_size && !plan_grow(encoder))
+                return -1;
+            planned = plan_place(encoder->plan, encoder->plan_size, hash);
+            if (planned->place)
+                continue;
+            *planned = (struct planned){hash, (uint32_t)bytes + 1};
+            encoder->nplanned++;
+            bytes += (uint64_t)(reader->block_end - reader->block) + 1;
+        }
+    }
+    for (size_t i = 0; i < encoder->plan_size; i++)
+        if (encoder->plan[i].place)
+            encoder->plan[i].place = (uint32_t)((encoder->plan[i].place - 1) * (uint64_t)flight->parts / bytes) + 1;
+    return 0;
+}
+
+/* Whether the reader's block falls to a part. */
+static bool is_of_part(const struct encoder *encoder, const struct queue_flight *flight, uint32_t part)
+{
+    const struct record_reader *reader = &encoder->reader;
+
+    return flight->parts <= 1 ||
+           plan_place(encoder->plan, encoder->plan_size, reader->labelsets[reader->labelset].hash)->place == part + 1;
+}
+
 /* ---- Pieces ------------------------------------------------------------------------------------------------------------------------ */
 
 static uint8_t *put_bytes(uint8_t *to, const void *bytes, size_t length)
@@ -113,9 +191,8 @@ static uint8_t *put_field(uint8_t *to, uint8_t tag, const struct record_text *te
 }
 
 /* Sample, of both versions: value = 1, timestamp = 2; 2.0: start_timestamp = 3. */
-static uint8_t *put_sample(struct encoder *encoder, uint8_t *to, bool start)
+static uint8_t *put_sample(struct encoder *encoder, uint8_t *to, const struct record_sample *sample, bool start)
 {
-    const struct record_reader *sample = &encoder->reader;
     size_t length = 10 + encoder->time_length + (start ? 1 + record_varint_length((uint64_t)sample->start_ms) : 0);
     const uint64_t bits = htole64(sample->bits);
 
@@ -131,11 +208,11 @@ static uint8_t *put_sample(struct encoder *encoder, uint8_t *to, bool start)
     return record_put_varint(to, (uint64_t)sample->start_ms);
 }
 
-static void time_put(struct encoder *encoder)
+static void time_put(struct encoder *encoder, int64_t time_ms)
 {
-    if (encoder->time_ms == encoder->reader.time_ms && encoder->time_length)
+    if (encoder->time_ms == time_ms && encoder->time_length)
         return;
-    encoder->time_ms = encoder->reader.time_ms;
+    encoder->time_ms = time_ms;
     encoder->time_length = (size_t)(record_put_varint(encoder->time, (uint64_t)encoder->time_ms) - encoder->time);
 }
 
@@ -228,14 +305,14 @@ static bool family_1(struct encoder *encoder, struct family *family, const struc
 }
 
 /* WriteRequest.timeseries = 1; TimeSeries: labels = 1, samples = 2. */
-static bool series_1(struct encoder *encoder, int64_t now_ms)
+static bool series_1(struct encoder *encoder, const struct record_sample *sample, int64_t now_ms)
 {
-    const struct record_labels_view *labels = &encoder->reader.labelsets[encoder->reader.labelset];
-    struct family *family = &encoder->families[encoder->reader.family];
+    const struct record_labels_view *labels = &encoder->reader.labelsets[sample->labelset];
+    struct family *family = &encoder->families[sample->family];
     size_t length;
     uint8_t *to;
 
-    if (!family->known && !family_1(encoder, family, &encoder->reader.families[encoder->reader.family], now_ms))
+    if (!family->known && !family_1(encoder, family, &encoder->reader.families[sample->family], now_ms))
         return false;
     length = labels->length + family->length + 2 + 10 + encoder->time_length;
     if (!reserve(&encoder->series, length + SAMPLE_MAX))
@@ -246,7 +323,7 @@ static bool series_1(struct encoder *encoder, int64_t now_ms)
     to = put_bytes(to, labels->bytes, labels->split);
     to = put_bytes(to, encoder->names.bytes + family->offset, family->length);
     to = put_bytes(to, labels->bytes + labels->split, labels->length - labels->split);
-    to = put_sample(encoder, to, false);
+    to = put_sample(encoder, to, sample, false);
     encoder->series.length = (size_t)(to - encoder->series.bytes);
     return true;
 }
@@ -354,9 +431,9 @@ static bool labelset_2(struct encoder *encoder, struct labelset *labelset, const
 }
 
 /* Request.timeseries = 5; TimeSeries: labels_refs = 1, samples = 2, metadata = 5; Metadata: type = 1, help_ref = 3, unit_ref = 4. */
-static bool series_2(struct encoder *encoder)
+static bool series_2(struct encoder *encoder, const struct record_sample *sample)
 {
-    const struct record_reader *sample = &encoder->reader;
+    const struct record_reader *reader = &encoder->reader;
     struct family *family = &encoder->families[sample->family];
     struct labelset *labels = &encoder->labelsets[sample->labelset];
     const bool start = sample->start_ms != 0;
@@ -365,8 +442,8 @@ static bool series_2(struct encoder *encoder)
     const uint8_t *from;
     uint8_t *to;
 
-    if ((!family->known && !family_2(encoder, family, &sample->families[sample->family])) ||
-        (!labels->known && !labelset_2(encoder, labels, &sample->labelsets[sample->labelset])))
+    if ((!family->known && !family_2(encoder, family, &reader->families[sample->family])) ||
+        (!labels->known && !labelset_2(encoder, labels, &reader->labelsets[sample->labelset])))
         return false;
     named_length = (size_t)(record_put_varint(record_put_varint(named, encoder->name_symbol), family->name) - named);
     refs = labels->length + named_length;
@@ -385,11 +462,11 @@ static bool series_2(struct encoder *encoder)
     to = put_bytes(to, from, labels->split);
     to = put_bytes(to, named, named_length);
     to = put_bytes(to, from + labels->split, labels->length - labels->split);
-    to = put_sample(encoder, to, start);
+    to = put_sample(encoder, to, sample, start);
     *to++ = 0x2a;
     *to++ = (uint8_t)metadata;
     *to++ = 0x08;
-    *to++ = kind_of(sample->families[sample->family].kind);
+    *to++ = kind_of(reader->families[sample->family].kind);
     if (family->help) {
         *to++ = 0x18;
         to = record_put_varint(to, family->help);
@@ -404,32 +481,69 @@ static bool series_2(struct encoder *encoder)
 
 /* ---- Requests --------------------------------------------------------------------------------------------------------------------------- */
 
-/* One record's samples, as far as the window goes; below 0: no memory. */
-static int encode_record(struct encoder *encoder, enum protocol protocol, const struct encode_window *window, uint64_t *passed,
-                         struct encoded *out)
+/* Puts samples of one time in the order of their families: then neighbours differ in little, which compresses better and faster. */
+static void samples_sort(struct encoder *encoder, uint32_t first, uint32_t end)
+{
+    uint32_t *places = encoder->places, families = encoder->reader.nfamilies, place = first;
+
+    memset(places, 0, families * sizeof(*places));
+    for (uint32_t i = first; i < end; i++)
+        places[encoder->read[i].family]++;
+    for (uint32_t family = 0; family < families; family++) {
+        uint32_t count = places[family];
+
+        places[family] = place;
+        place += count;
+    }
+    for (uint32_t i = first; i < end; i++)
+        encoder->samples[places[encoder->read[i].family]++] = encoder->read[i];
+}
+
+/* The samples of one record that fall to the part. */
+static uint32_t samples_read(struct encoder *encoder, const struct queue_flight *flight, uint32_t part)
 {
     struct record_reader *reader = &encoder->reader;
-    uint32_t labelset = UINT32_MAX, families = 0, labelsets = 0;
-    bool ours = false;
+    uint32_t count = 0, sorted = 0, labelsets = 0;
+    int64_t time_ms = 0;
 
-    while (record_next(reader) > 0) {
-        for (; families < reader->nfamilies; families++)
-            encoder->families[families].known = false;
+    for (uint32_t i = 0; i < reader->nfamilies; i++)
+        encoder->families[i].known = false;
+    while (record_block(reader) > 0) {
         for (; labelsets < reader->nlabelsets; labelsets++)
             encoder->labelsets[labelsets].known = false;
-        if (reader->labelset != labelset) {
-            labelset = reader->labelset;
-            ours = encode_part(reader->labelsets[labelset].hash, window->parts) == window->part;
-        }
-        if (!ours || (*passed)++ < window->first)
+        if (!is_of_part(encoder, flight, part))
             continue;
+        if (reader->time_ms != time_ms) {
+            samples_sort(encoder, sorted, count);
+            sorted = count;
+            time_ms = reader->time_ms;
+        }
+        while (record_sample(reader, &encoder->read[count]) > 0)
+            count++;
+    }
+    samples_sort(encoder, sorted, count);
+    return count;
+}
+
+/* One record, as far as the window goes; below 0: no memory. */
+static int encode_record(struct encoder *encoder, enum protocol protocol, const struct queue_flight *flight,
+                         const struct encode_window *window, uint64_t *passed, struct encoded *out)
+{
+    uint32_t count = samples_read(encoder, flight, window->part), i = 0;
+
+    if (*passed < window->first)
+        i = window->first - *passed < count ? (uint32_t)(window->first - *passed) : count;
+    *passed += count;
+    for (; i < count; i++) {
+        const struct record_sample *sample = &encoder->samples[i];
+
         if (out->samples == window->max_samples ||
             (out->samples && encoder->series.length + encoder->symbols.length + encoder->metadata.length > window->max_bytes)) {
             out->more = true;
             return 0;
         }
-        time_put(encoder);
-        if (protocol == PROTOCOL_1 ? !series_1(encoder, window->now_ms) : !series_2(encoder))
+        time_put(encoder, sample->time_ms);
+        if (protocol == PROTOCOL_1 ? !series_1(encoder, sample, window->now_ms) : !series_2(encoder, sample))
             return -1;
         out->samples++;
     }
@@ -464,8 +578,8 @@ int encode(struct encoder *encoder, enum protocol protocol, const struct queue_f
         return -1;
     for (size_t i = 0; i < flight->count && !out->more; i++) {
         encoder->refs.length = encoder->names.length = 0;
-        record_read(&encoder->reader, flight->bytes + flight->records[i].offset, flight->records[i].length);
-        if (encode_record(encoder, protocol, window, &passed, out) < 0)
+        if (record_read(&encoder->reader, flight->bytes + flight->records[i].offset, flight->records[i].length) &&
+            encode_record(encoder, protocol, flight, window, &passed, out) < 0)
             return -1;
     }
     if (!out->samples)

@@ -17,9 +17,13 @@ struct encoder;
 struct encoder *encoder_new(void);
 void encoder_free(struct encoder *encoder);
 
+/* Splits a flight's label sets into its `parts`, by where each first occurs, so that neighbours stay together; the same flight is
+ * always split in the same way.  Needed before encode.  Below 0: no memory. */
+int encode_plan(struct encoder *encoder, const struct queue_flight *flight);
+
 /* Which samples of a flight, and how many at most. */
 struct encode_window {
-    uint32_t part, parts;    /* samples of the label sets that fall to `part` */
+    uint32_t part;           /* samples of the label sets that fall to it */
     uint64_t first;          /* after so many of these */
     uint64_t max_samples;
     size_t max_bytes;        /* of the body before it is compressed; one sample goes in any case */
@@ -34,11 +38,5 @@ struct encoded {
 /* Below 0: no memory.  A record that is none ends with its last good sample. */
 int encode(struct encoder *encoder, enum protocol protocol, const struct queue_flight *flight, const struct encode_window *window,
            struct encoded *out);
-
-/* The part of a label set. */
-static inline uint32_t encode_part(uint32_t hash, uint32_t parts)
-{
-    return (uint32_t)((uint64_t)hash * parts >> 32);
-}
 
 #endif

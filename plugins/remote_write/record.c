@@ -5,18 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The low three bits of what begins with a varint; what is left is the number of a family or label set, 0: one that follows. */
+/* The low three bits of the varint that a sample begins with; the others are the number of its family. */
 enum tag {
     TAG_ZERO,
     TAG_INTEGER,       /* varint */
     TAG_DOUBLE,        /* 8 bytes */
     TAG_STALE,
     TAG_INTEGER_START, /* varint, varint: start, ms */
-    TAG_DOUBLE_START,
-    TAG_LABELS,        /* the label set of the samples that follow */
-    TAG_TIME           /* the time of the samples that follow, ms */
+    TAG_DOUBLE_START
 };
 #define TAG_BITS 3
+/* What a block begins with: a time, a label set that follows, or the number of one beyond these. */
+enum block { BLOCK_TIME, BLOCK_NEW_LABELS, BLOCK_LABELS };
+#define BLOCK_LENGTH 2u /* bytes of a block's length, little-endian */
+#define SAMPLE_MAX (3u * RECORD_VARINT_MAX)
+
+_Static_assert(RECORD_SAMPLES_MAX * SAMPLE_MAX <= UINT16_MAX, "a block's length has two bytes");
 
 /* ---- Writing ------------------------------------------------------------------------------------------------------------------- */
 
@@ -27,101 +31,118 @@ void record_writer_init(struct record_writer *writer, size_t headroom)
 
 void record_writer_free(struct record_writer *writer)
 {
-    free(writer->bytes);
-    writer->bytes = NULL;
+    free(writer->families.bytes);
+    free(writer->body.bytes);
+    free(writer->whole.bytes);
+    *writer = (struct record_writer){0};
 }
 
 void record_begin(struct record_writer *writer)
 {
-    writer->length = writer->headroom;
+    writer->families.length = writer->body.length = 0;
     writer->expanded = 0;
-    writer->samples = writer->families = writer->labelsets = 0;
+    writer->samples = writer->nfamilies = writer->nlabelsets = 0;
     writer->labels = NULL;
     writer->time_ms = INT64_MIN;
     writer->turn++;
 }
 
-static uint8_t *put_text(uint8_t *to, const char *text)
+static bool reserve(struct record_buffer *buffer, size_t bytes)
 {
-    size_t length = strlen(text);
+    size_t room = buffer->room ? buffer->room : 4096;
+    uint8_t *larger;
 
+    if (buffer->length + bytes <= buffer->room)
+        return true;
+    while (room < buffer->length + bytes)
+        room *= 2;
+    larger = realloc(buffer->bytes, room);
+    if (!larger)
+        return false;
+    buffer->bytes = larger;
+    buffer->room = room;
+    return true;
+}
+
+static uint8_t *put_text(uint8_t *to, const char *text, size_t length)
+{
     to = record_put_varint(to, length);
     memcpy(to, text, length);
     return to + length;
 }
 
-static uint8_t *put_labels(struct record_writer *writer, uint8_t *to, struct record_labels *labels)
+static bool family_add(struct record_writer *writer, struct record_family *family)
 {
-    if (labels->turn == writer->turn)
-        return record_put_varint(to, (uint64_t)labels->number << TAG_BITS | TAG_LABELS);
-    labels->turn = writer->turn;
-    labels->number = ++writer->labelsets;
-    *to++ = TAG_LABELS;
-    to = record_put_varint(to, labels->hash);
-    to = record_put_varint(to, labels->split);
-    to = record_put_varint(to, labels->length);
-    memcpy(to, labels->bytes, labels->length);
-    return to + labels->length;
-}
+    size_t name = strlen(family->name), unit = strlen(family->unit), help = strlen(family->help);
+    uint8_t *to;
 
-static uint8_t *put_tag(struct record_writer *writer, uint8_t *to, enum tag tag, struct record_family *family)
-{
-    if (family->turn == writer->turn)
-        return record_put_varint(to, (uint64_t)family->number << TAG_BITS | tag);
-    family->turn = writer->turn;
-    family->number = ++writer->families;
-    *to++ = (uint8_t)tag;
-    to = record_put_varint(to, family->kind);
-    to = put_text(to, family->name);
-    to = put_text(to, family->unit);
-    return put_text(to, family->help);
-}
-
-static bool reserve(struct record_writer *writer, size_t bytes)
-{
-    size_t room = writer->room ? writer->room : 4096;
-    uint8_t *larger;
-
-    if (writer->length + bytes <= writer->room)
-        return true;
-    while (room < writer->length + bytes)
-        room *= 2;
-    larger = realloc(writer->bytes, room);
-    if (!larger)
+    if (!reserve(&writer->families, 4 * RECORD_VARINT_MAX + name + unit + help))
         return false;
-    writer->bytes = larger;
-    writer->room = room;
+    to = record_put_varint(writer->families.bytes + writer->families.length, family->kind);
+    to = put_text(put_text(put_text(to, family->name, name), family->unit, unit), family->help, help);
+    writer->families.length = (size_t)(to - writer->families.bytes);
+    family->turn = writer->turn;
+    family->number = writer->nfamilies++;
+    family->name_length = (uint32_t)name;
+    return true;
+}
+
+static void block_close(struct record_writer *writer)
+{
+    uint16_t length = htole16((uint16_t)(writer->body.length - writer->block - BLOCK_LENGTH));
+
+    if (writer->labels)
+        memcpy(writer->body.bytes + writer->block, &length, BLOCK_LENGTH);
+}
+
+static bool block_begin(struct record_writer *writer, struct record_labels *labels, int64_t time_ms)
+{
+    uint8_t *to;
+
+    if (!reserve(&writer->body, 6 * RECORD_VARINT_MAX + labels->length + BLOCK_LENGTH))
+        return false;
+    block_close(writer);
+    to = writer->body.bytes + writer->body.length;
+    if (time_ms != writer->time_ms) {
+        *to++ = BLOCK_TIME;
+        to = record_put_varint(to, (uint64_t)time_ms);
+    }
+    if (labels->turn == writer->turn) {
+        to = record_put_varint(to, BLOCK_LABELS + labels->number);
+    } else {
+        *to++ = BLOCK_NEW_LABELS;
+        to = record_put_varint(record_put_varint(to, labels->hash), labels->split);
+        to = put_text(to, (const char *)labels->bytes, labels->length);
+        labels->turn = writer->turn;
+        labels->number = writer->nlabelsets++;
+    }
+    writer->labels = labels;
+    writer->time_ms = time_ms;
+    writer->block = (size_t)(to - writer->body.bytes);
+    writer->body.length = writer->block + BLOCK_LENGTH;
     return true;
 }
 
 int record_add(struct record_writer *writer, struct record_family *family, struct record_labels *labels, int64_t time_ms,
                enum record_value kind, uint64_t bits, int64_t start_ms)
 {
-    const bool new_family = family->turn != writer->turn;
-    size_t name = strlen(family->name), expanded = labels->length + name + 64;
     enum tag tag = kind == RECORD_STALENESS ? TAG_STALE : kind == RECORD_U64 ? TAG_INTEGER : TAG_DOUBLE;
+    size_t expanded;
     uint8_t *to;
 
+    if (family->turn != writer->turn && !family_add(writer, family))
+        return -1;
+    expanded = labels->length + family->name_length + 64;
     if (writer->samples == RECORD_SAMPLES_MAX || (writer->samples && writer->expanded + expanded > RECORD_EXPANDED_MAX))
         return 0;
-    if (!reserve(writer, labels->length + 10 * RECORD_VARINT_MAX +
-                             (new_family ? name + strlen(family->unit) + strlen(family->help) : 0)))
+    if (((labels != writer->labels || time_ms != writer->time_ms) && !block_begin(writer, labels, time_ms)) ||
+        !reserve(&writer->body, SAMPLE_MAX))
         return -1;
-    to = writer->bytes + writer->length;
-    if (time_ms != writer->time_ms) {
-        *to++ = TAG_TIME;
-        to = record_put_varint(to, (uint64_t)time_ms);
-        writer->time_ms = time_ms;
-    }
-    if (labels != writer->labels) {
-        to = put_labels(writer, to, labels);
-        writer->labels = labels;
-    }
     if (tag != TAG_STALE && start_ms)
         tag = tag == TAG_INTEGER ? TAG_INTEGER_START : TAG_DOUBLE_START;
     else if (tag != TAG_STALE && bits == 0) /* of both kinds */
         tag = TAG_ZERO;
-    to = put_tag(writer, to, tag, family);
+    to = record_put_varint(writer->body.bytes + writer->body.length, (uint64_t)family->number << TAG_BITS | tag);
     if (tag == TAG_INTEGER || tag == TAG_INTEGER_START) {
         to = record_put_varint(to, bits);
     } else if (tag == TAG_DOUBLE || tag == TAG_DOUBLE_START) {
@@ -131,22 +152,32 @@ int record_add(struct record_writer *writer, struct record_family *family, struc
     }
     if (tag == TAG_INTEGER_START || tag == TAG_DOUBLE_START)
         to = record_put_varint(to, (uint64_t)start_ms);
-    writer->length = (size_t)(to - writer->bytes);
+    writer->body.length = (size_t)(to - writer->body.bytes);
     writer->expanded += expanded;
     writer->samples++;
     return 1;
 }
 
-/* ---- Reading --------------------------------------------------------------------------------------------------------------------- */
-
-void record_read(struct record_reader *reader, const uint8_t *payload, size_t length)
+uint8_t *record_end(struct record_writer *writer, size_t *length)
 {
-    reader->at = payload;
-    reader->end = payload + length;
-    reader->nfamilies = reader->nlabelsets = reader->samples = 0;
-    reader->labelset = UINT32_MAX;
-    reader->time_ms = 0;
+    uint8_t *payload, *to;
+
+    block_close(writer);
+    writer->whole.length = 0;
+    if (!reserve(&writer->whole, writer->headroom + RECORD_VARINT_MAX + writer->families.length + writer->body.length))
+        return NULL;
+    payload = writer->whole.bytes + writer->headroom;
+    to = record_put_varint(payload, writer->nfamilies);
+    if (writer->families.length)
+        memcpy(to, writer->families.bytes, writer->families.length);
+    to += writer->families.length;
+    if (writer->body.length)
+        memcpy(to, writer->body.bytes, writer->body.length);
+    *length = (size_t)(to - payload) + writer->body.length;
+    return payload;
 }
+
+/* ---- Reading --------------------------------------------------------------------------------------------------------------------- */
 
 static bool get_varint(struct record_reader *reader, uint64_t *value)
 {
@@ -180,20 +211,35 @@ static bool get_text(struct record_reader *reader, struct record_text *text)
     return true;
 }
 
-static bool get_labels(struct record_reader *reader, uint64_t number)
+bool record_read(struct record_reader *reader, const uint8_t *payload, size_t length)
 {
-    struct record_labels_view *view;
+    uint64_t families, kind;
+
+    reader->at = payload;
+    reader->end = payload + length;
+    reader->block = reader->block_end = NULL;
+    reader->nfamilies = reader->nlabelsets = reader->samples = 0;
+    reader->time_ms = 0;
+    if (!get_varint(reader, &families) || families > RECORD_SAMPLES_MAX)
+        return false;
+    for (; reader->nfamilies < families; reader->nfamilies++) {
+        struct record_family_view *view = &reader->families[reader->nfamilies];
+
+        if (!get_varint(reader, &kind) || kind > UINT32_MAX || !get_text(reader, &view->name) || !get_text(reader, &view->unit) ||
+            !get_text(reader, &view->help))
+            return false;
+        view->kind = (uint32_t)kind;
+    }
+    return true;
+}
+
+static bool get_labels(struct record_reader *reader)
+{
+    struct record_labels_view *view = &reader->labelsets[reader->nlabelsets];
     uint64_t hash, split;
 
-    if (number) {
-        reader->labelset = (uint32_t)number - 1;
-        return number <= reader->nlabelsets;
-    }
-    if (reader->nlabelsets == RECORD_SAMPLES_MAX)
-        return false;
-    view = &reader->labelsets[reader->nlabelsets];
-    if (!get_varint(reader, &hash) || !get_varint(reader, &split) || !get_bytes(reader, &view->bytes, &view->length) ||
-        hash > UINT32_MAX || split > view->length)
+    if (reader->nlabelsets == RECORD_SAMPLES_MAX || !get_varint(reader, &hash) || !get_varint(reader, &split) ||
+        !get_bytes(reader, &view->bytes, &view->length) || hash > UINT32_MAX || split > view->length)
         return false;
     view->hash = (uint32_t)hash;
     view->split = (uint32_t)split;
@@ -201,24 +247,34 @@ static bool get_labels(struct record_reader *reader, uint64_t number)
     return true;
 }
 
-static bool get_family(struct record_reader *reader, uint64_t number)
+int record_block(struct record_reader *reader)
 {
-    struct record_family_view *view;
-    uint64_t kind;
+    while (reader->at < reader->end) {
+        uint64_t word, time_ms;
+        uint16_t length;
 
-    if (number) {
-        reader->family = (uint32_t)number - 1;
-        return number <= reader->nfamilies;
+        if (!get_varint(reader, &word))
+            return -1;
+        if (word == BLOCK_TIME) {
+            if (!get_varint(reader, &time_ms))
+                return -1;
+            reader->time_ms = (int64_t)time_ms;
+            continue;
+        }
+        if (word == BLOCK_NEW_LABELS ? !get_labels(reader) : word - BLOCK_LABELS >= reader->nlabelsets)
+            return -1;
+        if (word != BLOCK_NEW_LABELS)
+            reader->labelset = (uint32_t)(word - BLOCK_LABELS);
+        if (reader->end - reader->at < (ptrdiff_t)BLOCK_LENGTH)
+            return -1;
+        memcpy(&length, reader->at, BLOCK_LENGTH);
+        reader->block = reader->at + BLOCK_LENGTH;
+        if (le16toh(length) > reader->end - reader->block)
+            return -1;
+        reader->at = reader->block_end = reader->block + le16toh(length);
+        return 1;
     }
-    if (reader->nfamilies == RECORD_SAMPLES_MAX)
-        return false;
-    view = &reader->families[reader->nfamilies];
-    if (!get_varint(reader, &kind) || kind > UINT32_MAX || !get_text(reader, &view->name) || !get_text(reader, &view->unit) ||
-        !get_text(reader, &view->help))
-        return false;
-    view->kind = (uint32_t)kind;
-    reader->family = reader->nfamilies++;
-    return true;
+    return 0;
 }
 
 static uint64_t double_bits(double value)
@@ -229,65 +285,55 @@ static uint64_t double_bits(double value)
     return bits;
 }
 
-static bool get_value(struct record_reader *reader, enum tag tag)
+int record_sample(struct record_reader *reader, struct record_sample *sample)
 {
-    uint64_t number;
+    const uint8_t *at = reader->block, *end = reader->block_end;
+    uint64_t word, number;
+    unsigned tag;
 
-    reader->start_ms = 0;
+    if (at == end)
+        return 0;
+    at = record_get_varint(at, end, &word);
+    if (!at || word >> TAG_BITS >= reader->nfamilies || reader->samples++ == RECORD_SAMPLES_MAX)
+        return -1;
+    tag = word & ((1u << TAG_BITS) - 1);
+    sample->family = (uint32_t)(word >> TAG_BITS);
+    sample->labelset = reader->labelset;
+    sample->time_ms = reader->time_ms;
+    sample->start_ms = 0;
     switch (tag) {
     case TAG_ZERO:
-        reader->bits = 0;
-        return true;
+        sample->bits = 0;
+        break;
     case TAG_STALE:
-        reader->bits = RECORD_STALE;
-        return true;
+        sample->bits = RECORD_STALE;
+        break;
     case TAG_INTEGER:
     case TAG_INTEGER_START:
-        if (!get_varint(reader, &number))
-            return false;
-        reader->bits = double_bits((double)number);
+        at = record_get_varint(at, end, &number);
+        if (!at)
+            return -1;
+        sample->bits = double_bits((double)number);
+        break;
+    case TAG_DOUBLE:
+    case TAG_DOUBLE_START:
+        if (end - at < 8)
+            return -1;
+        memcpy(&sample->bits, at, 8);
+        sample->bits = le64toh(sample->bits);
+        at += 8;
         break;
     default:
-        if (reader->end - reader->at < 8)
-            return false;
-        memcpy(&reader->bits, reader->at, 8);
-        reader->bits = le64toh(reader->bits);
-        reader->at += 8;
+        return -1;
     }
-    if (tag != TAG_INTEGER_START && tag != TAG_DOUBLE_START)
-        return true;
-    if (!get_varint(reader, &number))
-        return false;
-    reader->start_ms = (int64_t)number;
-    return true;
-}
-
-int record_next(struct record_reader *reader)
-{
-    while (reader->at < reader->end) {
-        uint64_t word, number;
-
-        if (!get_varint(reader, &word))
+    if (tag == TAG_INTEGER_START || tag == TAG_DOUBLE_START) {
+        at = record_get_varint(at, end, &number);
+        if (!at)
             return -1;
-        number = word >> TAG_BITS;
-        switch (word & ((1u << TAG_BITS) - 1)) {
-        case TAG_LABELS:
-            if (!get_labels(reader, number))
-                return -1;
-            continue;
-        case TAG_TIME:
-            if (!get_varint(reader, &number))
-                return -1;
-            reader->time_ms = (int64_t)number;
-            continue;
-        default:
-            if (reader->labelset == UINT32_MAX || reader->samples++ == RECORD_SAMPLES_MAX || !get_family(reader, number) ||
-                !get_value(reader, (enum tag)(word & ((1u << TAG_BITS) - 1))))
-                return -1;
-            return 1;
-        }
+        sample->start_ms = (int64_t)number;
     }
-    return 0;
+    reader->block = at;
+    return 1;
 }
 
 /* ---- Labels ------------------------------------------------------------------------------------------------------------------------ */

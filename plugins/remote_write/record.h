@@ -26,19 +26,24 @@ struct record_labels {
 struct record_family {
     const char *name, *unit, *help; /* unit and help may be empty */
     uint32_t kind;                  /* enum weir_kind */
-    uint32_t turn, number;          /* the writer's */
+    uint32_t turn, number, name_length; /* the writer's */
 };
 
 /* ---- Writing ---- */
 enum record_value { RECORD_U64, RECORD_F64, RECORD_STALENESS };
+struct record_buffer {
+    uint8_t *bytes;
+    size_t length, room;
+};
 struct record_writer {
-    uint8_t *bytes; /* `headroom` bytes for the queue's header, then the payload */
-    size_t headroom, length, room; /* length and room with the headroom */
+    struct record_buffer families, body, whole;
+    size_t headroom, block; /* where the present block's length stands in the body */
     size_t expanded;
-    uint32_t samples, turn, families, labelsets;
+    uint32_t samples, turn, nfamilies, nlabelsets;
     const struct record_labels *labels;
     int64_t time_ms;
 };
+/* A payload has so many bytes of room in front of it. */
 void record_writer_init(struct record_writer *writer, size_t headroom);
 void record_writer_free(struct record_writer *writer);
 /* Begins a record; what was written before is gone. */
@@ -46,6 +51,8 @@ void record_begin(struct record_writer *writer);
 /* 1: it is in; 0: the record is full, nothing was added; below 0: no memory, nothing was added.  start_ms 0: none. */
 int record_add(struct record_writer *writer, struct record_family *family, struct record_labels *labels, int64_t time_ms,
                enum record_value kind, uint64_t bits, int64_t start_ms);
+/* The payload, the writer's until it begins again; NULL: no memory. */
+uint8_t *record_end(struct record_writer *writer, size_t *length);
 
 /* ---- Reading ---- */
 struct record_text {
@@ -60,18 +67,26 @@ struct record_labels_view {
     uint32_t hash, split, length;
     const uint8_t *bytes;
 };
+struct record_sample {
+    uint64_t bits; /* of a double */
+    int64_t time_ms, start_ms; /* 0: no start */
+    uint32_t family, labelset; /* indexes into the reader's */
+};
 struct record_reader {
     const uint8_t *at, *end;
+    const uint8_t *block, *block_end; /* samples of one label set at one time, which need not be read */
     uint32_t nfamilies, nlabelsets, samples;
-    uint32_t family, labelset; /* of the sample; indexes into the next two */
-    int64_t time_ms, start_ms; /* 0: no start */
-    uint64_t bits;             /* of a double */
+    uint32_t labelset; /* of the block */
+    int64_t time_ms;
     struct record_family_view families[RECORD_SAMPLES_MAX];
     struct record_labels_view labelsets[RECORD_SAMPLES_MAX];
 };
-void record_read(struct record_reader *reader, const uint8_t *payload, size_t length);
-/* The next sample: 1; 0: that was the last; below 0: this is no record. */
-int record_next(struct record_reader *reader);
+/* False: this is no record. */
+bool record_read(struct record_reader *reader, const uint8_t *payload, size_t length);
+/* Goes to the next block: 1; 0: that was the last; below 0: what follows is no record. */
+int record_block(struct record_reader *reader);
+/* The block's next sample, likewise. */
+int record_sample(struct record_reader *reader, struct record_sample *sample);
 
 /* ---- Protocol buffers' varints ---- */
 static inline uint8_t *record_put_varint(uint8_t *to, uint64_t value)

@@ -205,13 +205,17 @@ static int secret(void *context, int which, char *buffer, size_t size)
 
 /* ---- The sink ---------------------------------------------------------------------------------------------------------------------------- */
 
-static void record_end(struct remote_write *remote_write)
+static int queue_record(struct remote_write *remote_write)
 {
     struct record_writer *writer = &remote_write->writer;
+    size_t length;
+    uint8_t *payload = writer->samples ? record_end(writer, &length) : NULL;
+    int status = writer->samples && !payload ? -1 : 0;
 
-    if (writer->samples)
-        queue_append(remote_write->queue, writer->bytes + writer->headroom, writer->length - writer->headroom, writer->samples);
+    if (payload)
+        queue_append(remote_write->queue, payload, length, writer->samples);
     record_begin(writer);
+    return status;
 }
 
 static int64_t *group_last(struct remote_write *remote_write, uint32_t group)
@@ -244,7 +248,8 @@ static int add(struct remote_write *remote_write, const struct weir_sample *samp
         return 0;
     status = record_add(&remote_write->writer, series->family, series->labels, time_ms, kind, sample->bits, start_ms);
     if (status == 0) {
-        record_end(remote_write);
+        if (queue_record(remote_write) < 0)
+            return -1;
         status = record_add(&remote_write->writer, series->family, series->labels, time_ms, kind, sample->bits, start_ms);
     }
     return status < 0 ? -1 : 0;
@@ -273,7 +278,8 @@ static int consume(void *state, const struct weir_batch *batch)
             status = -1;
         }
     }
-    record_end(remote_write);
+    if (queue_record(remote_write) < 0)
+        status = -1;
     return status < 0 ? host->fail(remote_write->self, WEIR_ENOMEM, "no memory: samples are missing in what is sent") : WEIR_OK;
 }
 

@@ -277,7 +277,7 @@ static bool part_launch(struct part *part)
 static int part_encode(struct part *part)
 {
     struct sender *sender = part->sender;
-    const struct encode_window window = {.part = part->number, .parts = sender->flight.parts, .first = part->first,
+    const struct encode_window window = {.part = part->number, .first = part->first,
                                          .max_samples = part->max_samples, .max_bytes = BODY_BYTES, .now_ms = wall_ms(sender)};
     struct encoded out;
 
@@ -475,6 +475,11 @@ static void part_answered(struct part *part, CURLcode result)
     }
 }
 
+static void memory_wait(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+}
+
 /* ---- Flights ----------------------------------------------------------------------------------------------------------------------------- */
 
 /* While credentials are refused: whether there are others now. */
@@ -581,6 +586,8 @@ static bool fly(struct sender *sender)
     struct queue_flight *flight = &sender->flight;
 
     sender->flight_newest_ms = flight->records[flight->count - 1].time_ms;
+    while (encode_plan(sender->encoder, flight) < 0)
+        memory_wait();
     for (uint32_t i = 0; i < flight->parts; i++) {
         struct part *part = &sender->parts[i];
 
@@ -643,7 +650,7 @@ static void *sender_main(void *context)
             break;
         status = queue_take(sender->queue, full, FLIGHT_BYTES, flight);
         if (status < 0) {
-            nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL); /* for memory */
+            memory_wait();
             continue;
         }
         if (status == 0) {

@@ -61,12 +61,13 @@ static struct record_labels *labels_make(unsigned table)
     return labels;
 }
 
-static void flight_add(struct queue_flight *flight, const struct record_writer *writer)
+static void flight_add(struct queue_flight *flight, struct record_writer *writer)
 {
-    size_t length = writer->length - writer->headroom;
+    size_t length;
+    uint8_t *payload = record_end(writer, &length);
 
     flight->bytes = realloc(flight->bytes, flight->length + length);
-    memcpy(flight->bytes + flight->length, writer->bytes + writer->headroom, length);
+    memcpy(flight->bytes + flight->length, payload, length);
     flight->records = realloc(flight->records, (flight->count + 1) * sizeof(*flight->records));
     flight->records[flight->count++] = (struct queue_record){.offset = flight->length, .length = length, .samples = writer->samples};
     flight->length += length;
@@ -131,7 +132,7 @@ int main(void)
 
         best = 0;
         for (int turn = 0; turn < TURNS; turn++) {
-            struct encode_window window = {.parts = 1, .max_samples = WINDOW, .max_bytes = 8 << 20, .now_ms = 1};
+            struct encode_window window = {.max_samples = WINDOW, .max_bytes = 8 << 20, .now_ms = 1};
             struct queue_flight part = flight;
             struct encoded out;
             double began = now_s();

@@ -431,16 +431,22 @@ def D2_file_size_limit():
     scene.complete(lost=['disk'])
 
 
+def traced(scene, *injected):
+    """LeakSanitizer does not work under strace."""
+    leaks = os.environ.get('ASAN_OPTIONS', '') + ':detect_leaks=0'
+    scene.wrap = ['strace', '-f', '-E', 'ASAN_OPTIONS=' + leaks, '-o', scene.path('trace'), '-e', 'trace=fsync,fdatasync', *injected]
+
+
 def D2_fsync_fails():
     scene = Scene('D2_fsync')
-    scene.wrap = ['strace', '-f', '-o', scene.path('trace'), '-e', 'trace=fdatasync', '-e', 'inject=fdatasync:error=EIO:when=2']
+    traced(scene, '-e', 'inject=fdatasync:error=EIO:when=2')
     scene.start().until_log('could not sync').until_log('durable again').until_more().stop_traced()
     scene.complete()
 
 
 def D4_fsync_is_slow():
     scene = Scene('D4')
-    scene.wrap = ['strace', '-f', '-o', scene.path('trace'), '-e', 'trace=fdatasync,fsync', '-e', 'inject=fdatasync,fsync:delay_enter=2000000']
+    traced(scene, '-e', 'inject=fdatasync,fsync:delay_enter=2000000')
     scene.start().until_more(30)
     moments = [s[0] for s in scene.control.get('samples', name='test_pass_total')[0]['samples']]
     gaps = [b - a for a, b in zip(moments, moments[1:])]
