@@ -130,7 +130,7 @@ static int query_from(const struct custom_config *row, struct query *query)
     /* A semicolon at the end is a habit, not a second statement. */
     while (length && strchr("; \t\r\n", row->sql[length - 1]))
         length--;
-    *query = (struct query){.group = row->name, .scope = row->scope == 1 ? QUERY_DATABASE : QUERY_SERVER, .priority = 9,
+    *query = (struct query){.group = row->name, .scope = row->scope == 1 ? QUERY_DATABASE : QUERY_SERVER, .priority = 9, .foreign = true,
                             .min_version = (int)row->min_version * 10000,
                             .end_version = row->max_version ? ((int)row->max_version + 1) * 10000 : 0,
                             .interval_ns = row->interval_ns, .timeout_ns = row->timeout_ns};

@@ -145,7 +145,7 @@ static void sum_sources(const struct source *sources, size_t count)
         if (!cost)
             continue;
         cost->last_ns += source->last_ns;
-        cost->failing |= source->failures != 0;
+        cost->failing |= source->failing;
         cost->kept += source->kept;
         if (source->kept && source->kept_since_ns < cost->kept_since_ns)
             cost->kept_since_ns = source->kept_since_ns;

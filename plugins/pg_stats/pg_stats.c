@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define INTERVAL_NS (15 * SECOND_NS) /* until two passes have shown the real one */
-#define FIGURES_PRIORITY 100u
+#define FIGURES_PRIORITY 9u /* before the databases, which may keep us busy */
 
 static const struct weir_option group_options[] = {
     {.name = "name", .type = WEIR_STRING, .flags = WEIR_TITLE | WEIR_REQUIRED, .offset = offsetof(struct group_config, name),

@@ -117,8 +117,10 @@ struct source {
     bool asked;             /* its statement is part of the message */
     /* How it goes. */
     bool fresh;             /* its first pass is still to come */
+    bool worked;            /* the server has answered it once */
+    bool failing;           /* its last pass failed, for whatever reason */
     bool duplicate_told, full_told;
-    unsigned failures;      /* in a row */
+    unsigned failures;      /* refused by the server, in a row */
     int64_t retry_ns;       /* not asked before */
     char reason[REASON_MAX];
     int64_t cost_ns, cost_rows; /* of a pass, smoothed */

@@ -68,6 +68,7 @@ struct query {
     uint32_t priority;      /* 1 to 9: the larger wait when the budget is short */
     uint32_t interval_s;    /* not more often than this by default; 0: at the instance's interval */
     int64_t interval_ns, timeout_ns; /* given in the configuration; 0: not */
+    bool foreign;           /* its text is the configuration's */
     bool off;               /* only when the configuration asks for it */
     bool named;             /* the first label is the rest of the family's name, the second its help; both are no labels */
     bool server_label;      /* label `server` is added */

@@ -274,6 +274,7 @@ int source_failed(struct source *source, int status, const char *sqlstate, const
 
 void source_good(struct source *source)
 {
+    source->worked = true;
     source->failures = 0;
     source->retry_ns = 0;
 }

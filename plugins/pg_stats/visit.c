@@ -97,6 +97,13 @@ static struct source *source_due(const struct visit *visit, uint32_t group)
     return found;
 }
 
+/* The server reads a whole message before it runs any of it: a query of the configuration may spoil it for all, until it has worked
+ * once. */
+static bool is_untried(const struct source *source)
+{
+    return source->query && source->query->foreign && !source->worked;
+}
+
 /* Those that are due in the same database, the most important first; `first` has its pass already. */
 static void choose(struct visit *visit, struct source *first, int64_t planned[PURSES])
 {
@@ -104,13 +111,13 @@ static void choose(struct visit *visit, struct source *first, int64_t planned[PU
     size_t due = (size_t)host->due(visit->stats->self, groups, SOURCES_DUE_MAX);
 
     visit->sources[visit->count++] = first;
-    if (visit->target->alone_until_ns > host->now_ns())
+    if (visit->target->alone_until_ns > host->now_ns() || is_untried(first))
         return;
     for (size_t i = 0; i < due && visit->count < SOURCES_DUE_MAX; i++) {
         struct source *source = source_due(visit, groups[i]);
         size_t at = visit->count;
 
-        if (!source)
+        if (!source || is_untried(source))
             continue;
         for (; at > 1 && source_priority(visit->sources[at - 1]) > source_priority(source); at--)
             visit->sources[at] = visit->sources[at - 1];
@@ -413,6 +420,13 @@ static int pass_up(struct visit *visit, int status)
     return host->publish(visit->stats->self, &value, 1);
 }
 
+static void pass_ended(struct source *source, int status)
+{
+    source->fresh = false;
+    if (status != WEIR_KEEP)
+        source->failing = status < 0;
+}
+
 /* Goes on to the pass of sources[i]: WEIR_OK; WEIR_EAGAIN if it is not due any more; WEIR_EINTR: come to an end. */
 static int pass_next(struct visit *visit, int status, size_t i)
 {
@@ -421,7 +435,7 @@ static int pass_next(struct visit *visit, int status, size_t i)
 
     if (next != WEIR_OK)
         return next;
-    visit->at->fresh = false;
+    pass_ended(visit->at, status);
     visit->at = visit->sources[i];
     visit->pass = pass;
     return WEIR_OK;
@@ -518,8 +532,8 @@ static int serve(struct visit *visit)
     int status = introduce(visit);
     bool any = visit->at->kind == SOURCE_UP;
 
-    if (status == WEIR_OK && refuse(visit) < 0)
-        return WEIR_EFAIL;
+    if (status == WEIR_OK)
+        status = refuse(visit);
     if (status == WEIR_OK)
         status = message_lead(visit);
     for (size_t i = 0; i < visit->count && status == WEIR_OK; i++) {
@@ -615,14 +629,17 @@ int visit(struct source *source, const struct weir_pass *pass, const struct weir
         return WEIR_KEEP;
     }
     status = acquire(&visit);
-    if (status < 0)
-        return source->kind == SOURCE_UP ? pass_up(&visit, status) : status;
+    if (status < 0) {
+        status = source->kind == SOURCE_UP ? pass_up(&visit, status) : status;
+        pass_ended(source, status);
+        return status;
+    }
     if (!(visit.lease.flags & WEIR_POOL_POOLER))
         visit.backend_ns = backend_cpu_ns(visit.lease.connection);
     choose(&visit, source, planned);
     visit.copy = copy_new();
     status = visit.copy ? serve(&visit) : WEIR_ENOMEM;
-    visit.at->fresh = false;
+    pass_ended(visit.at, status);
     account_visit(&visit);
     if (has_filled(&visit))
         visit.lease.flags |= WEIR_POOL_DISCARD;

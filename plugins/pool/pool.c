@@ -256,19 +256,25 @@ static struct slot *idle_of(const struct pool *pool, const struct weir_self *use
     return found;
 }
 
-/* Under the lock: the one that is idle longest, of a user or (NULL) of all, but for one. */
-static struct slot *idle_longest(const struct pool *pool, const struct weir_self *user, const struct slot *but)
+/* True if `a` is to give way rather than `b`: one of a database that is visited in turn with others, or that is idle longer. */
+static bool gives_way(const struct slot *a, const struct slot *b)
 {
-    struct slot *longest = NULL;
+    return !a->database != !b->database ? a->database != NULL : a->since_ns < b->since_ns;
+}
+
+/* Under the lock: the idle one that is to give way, of a user or (NULL) of all, but for one. */
+static struct slot *idle_least(const struct pool *pool, const struct weir_self *user, const struct slot *but)
+{
+    struct slot *least = NULL;
 
     for (int64_t i = 0; i < pool->config->max; i++) {
         struct slot *slot = &pool->slots[i];
 
         if (slot->state == SLOT_IDLE && slot != but && (!user || slot->user == user) &&
-            (!longest || slot->since_ns < longest->since_ns))
-            longest = slot;
+            (!least || gives_way(slot, least)))
+            least = slot;
     }
-    return longest;
+    return least;
 }
 
 static struct slot *slot_empty(const struct pool *pool)
@@ -296,7 +302,7 @@ static struct slot *slot_take(struct pool *pool, const struct weir_self *user, c
     if (fresh && connecting(pool))
         return NULL;
     for (held = held_by(pool, user) + !(slot && slot->user == user); held > most; held--) {
-        struct slot *gone = idle_longest(pool, user, slot);
+        struct slot *gone = idle_least(pool, user, slot);
 
         if (!gone)
             return NULL;
@@ -308,7 +314,7 @@ static struct slot *slot_take(struct pool *pool, const struct weir_self *user, c
     if (!slot)
         slot = slot_empty(pool);
     if (!slot)
-        slot = idle_longest(pool, NULL, NULL);
+        slot = idle_least(pool, NULL, NULL);
     if (!slot)
         return NULL;
     slot->state = fresh ? SLOT_CONNECTING : SLOT_LENT;
