@@ -74,7 +74,7 @@ proxy() { python3 "$here/fault_proxy.py" tell "$scratch/proxy" "$@"; }
 watch() {
     local port=$1 database=$2
     shift 2
-    printf '%s\n' 'plugins = { "http", "pool", "pg_stats", "prometheus" }' 'interval = "500ms"' "timeout = \"${timeout:-3s}\"" \
+    printf '%s\n' 'plugins = { "http", "pool", "pg_stats", "prometheus" }' "interval = \"${interval:-500ms}\"" "timeout = \"${timeout:-3s}\"" \
         'http { listen = "127.0.0.1:0" }' \
         "pool \"a\" { host = \"127.0.0.1\" port = $port dbname = \"$database\" user = \"weir\" backoff_min = \"100ms\" backoff_max = \"300ms\" connect_timeout = \"2s\" }" \
         "pg_stats \"a\" { pool = \"a\" groups = { \"*\" } budget_time = \"10s\" $* }" > "$scratch/weir.conf"

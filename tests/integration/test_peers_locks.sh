@@ -15,8 +15,8 @@ CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (1000);
 CREATE MATERIALIZED VIEW view AS SELECT 1 AS one;
 INSERT INTO locked SELECT g, repeat('x', 500) FROM generate_series(1, 1000) g;
 SQL
-count=$(for_long 120 4)
-watch "$PGPORT" shop 'group "user_table_sizes" { interval = "500ms" } group "user_index_sizes" { interval = "500ms" }'
+count=$(for_long 60 4)
+interval=1s watch "$PGPORT" shop 'group "user_table_sizes" { interval = "500ms" } group "user_index_sizes" { interval = "500ms" }'
 start_weir "$scratch/weir.conf" || exit 1
 size() { metric pg_stat_user_tables_table_size_bytes 'relname="locked"'; }
 wait_until "sizes come" has_metric pg_stat_user_tables_table_size_bytes

@@ -73,7 +73,7 @@ sql -c "DROP EXTENSION pg_stat_statements"
 wait_until "dropped: they go" lacks_metric pg_stat_statements_calls_total
 more_passes 3
 check "dropped: pg_up" metric_is 1 pg_up
-sql -c "CREATE SCHEMA \"odd \"\"name\"" -c "CREATE EXTENSION pg_stat_statements SCHEMA \"odd \"\"name\" VERSION '1.9'"
+sql -c "CREATE SCHEMA \"odd \"\"name\"" -c "GRANT USAGE ON SCHEMA \"odd \"\"name\" TO weir" -c "CREATE EXTENSION pg_stat_statements SCHEMA \"odd \"\"name\" VERSION '1.9'"
 wait_until "in an odd schema, of an old version: figures come" has_metric pg_stat_statements_calls_total
 sql -c "ALTER EXTENSION pg_stat_statements UPDATE"
 failed=$(failed_passes)
