@@ -4,8 +4,9 @@
 
 Prints the ports of as many proxies as there are lanes; then reads the address of weir's metrics and its process id, which has an
 instance pg_stats/laneK behind each.  Each lane records what a session is sent from its first byte to the end of one pass of every
-group, and then breaks sessions, one after the other, at bytes of that: after each one every group must have a good pass again,
-begun after the fault, and pg_up must be 1.  Passes may not end after their deadline, weir may not grow, its process must stay.
+group that has one at each turn, and then breaks sessions, one after the other, at bytes of that: after each one these groups must
+have a good pass again, begun after the fault, and pg_up must be 1.  Passes may not end after their deadline, weir may not grow, its
+process must stay.
 """
 import os
 import queue
@@ -55,7 +56,7 @@ class Watch:
     """Looks at the page again and again, for all lanes."""
     def __init__(self, url):
         self.url, self.page, self.changed = url, Page(url), threading.Condition()
-        self.longest = 0
+        self.longest, self.groups = 0, {'up'}
         threading.Thread(target=self._look, daemon=True).start()
 
     def _look(self):
@@ -74,6 +75,16 @@ class Watch:
         with self.changed:
             return self.page if self.changed.wait_for(lambda: self.page.asked > when, limit) else None
 
+    def find_groups(self):
+        """Which groups have a pass at each turn; others are asked every minute or hour."""
+        first, until = self.page, time.monotonic() + LIMIT
+        while time.monotonic() < until:
+            now = self.after(self.page.asked)
+            grown = {g: n['passes'] - first.groups[0][g]['passes'] for g, n in now.groups[0].items() if g in first.groups[0]}
+            if grown['up'] >= 5:
+                self.groups = {g for g, n in grown.items() if n >= 2}
+                return
+
     def recovers(self, lane, since):
         """True when all groups of the lane had a good pass begun after `since`, and it is up; else what is missing."""
         first, until = self.after(since), time.monotonic() + LIMIT
@@ -83,7 +94,7 @@ class Watch:
                 missing = 'pg_up is not 1'
             else:
                 # The pass under way at the fault may count as good for one that was committed before it: two more.
-                wanting = [g for g, n in page.groups[lane].items() if n['passes'] < first.groups[lane][g]['passes'] + 2]
+                wanting = [g for g in self.groups if page.groups[lane][g]['passes'] < first.groups[lane][g]['passes'] + 2]
                 if not wanting:
                     return True
                 missing = 'no good pass of ' + ', '.join(wanting)
@@ -161,6 +172,8 @@ def main():
     pid, watch = int(pid), Watch(url)
     start = resident(pid, 'VmRSS')
 
+    watch.find_groups()
+    print('# %d groups at each turn' % len(watch.groups), flush=True)
     # One whole session: since its first byte each group had a pass.
     recordings = []
     for lane, proxy in enumerate(proxies):

@@ -20,7 +20,7 @@ EOF2
 for lane in "${!ports[@]}"; do
     cat >> "$scratch/weir.conf" <<EOF2
 pool "lane$lane" { host = "127.0.0.1" port = ${ports[lane]} dbname = "postgres" user = "weir" sslmode = "disable" backoff_min = "10ms" backoff_max = "50ms" }
-pg_stats "lane$lane" { pool = "lane$lane" labels = { "lane=$lane" } }
+pg_stats "lane$lane" { pool = "lane$lane" labels = { "lane=$lane" } budget_time = "10s" }
 EOF2
 done
 start_weir "$scratch/weir.conf" || exit 1
