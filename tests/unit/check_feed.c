@@ -291,6 +291,34 @@ START_TEST(a_loss_is_told_exactly_then_all_groups_then_what_is_left)
 }
 END_TEST
 
+/* A thousand small passes before a sink has come to look, twice as much as the lane had room for. */
+START_TEST(a_round_of_many_small_groups_fits)
+{
+    static struct series_group *many[LANE];
+    static uint32_t handles[LANE];
+    size_t got = 0;
+
+    for (unsigned i = 0; i < LANE; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "g%u", i);
+        many[i] = group_make(0, name);
+        handles[i] = series_of(many[i], i);
+    }
+    open_all();
+    for (unsigned i = 0; i < LANE; i++)
+        pass_of(0, many[i], &handles[i], 1, i, 1000 + i);
+    while (run()) {
+        for (size_t i = 0; i < told.count; i++)
+            ck_assert_uint_eq(told.batches[i].batch.flags, 0);
+        got += told.nsamples;
+    }
+    ck_assert_uint_eq(got, 2 * LANE);
+    ck_assert_uint_eq(atomic_load(&cursor_of(0)->lost), 0);
+    adds_up();
+}
+END_TEST
+
 /* A sink tells what is older than a snapshot by its time, so no two passes of a lane may have the same. */
 START_TEST(times_of_passes_grow_when_the_clock_does_not)
 {
@@ -504,6 +532,7 @@ int main(void)
     tcase_add_test(plain, a_long_pass_takes_several_turns_and_the_other_lane_has_its_own);
     tcase_add_test(plain, a_new_sink_starts_at_the_tail);
     tcase_add_test(plain, a_loss_is_told_exactly_then_all_groups_then_what_is_left);
+    tcase_add_test(plain, a_round_of_many_small_groups_fits);
     tcase_add_test(plain, times_of_passes_grow_when_the_clock_does_not);
     tcase_add_test(plain, visiting_current_values_stops_when_told);
     tcase_set_timeout(racing, 600);

@@ -207,6 +207,40 @@ START_TEST(a_lane_that_was_read_begins_again_at_its_first_slot)
 }
 END_TEST
 
+START_TEST(a_lane_is_widened_up_to_its_ceiling)
+{
+    struct ring_lane lane;
+    struct ring_cursor late = {0};
+    struct weir_sample got[512];
+    uint64_t lost, next = 0;
+
+    ck_assert_int_eq(ring_lane_init(&lane, 1024, 8192), WEIR_OK);
+    ring_cursor_attach(&late, &lane, NULL);
+    put_pass(&lane, 0, 100);
+    ring_lane_commit(&lane);
+    ring_lane_widen(&lane, 1024); /* there is */
+    ck_assert_uint_eq(atomic_load(&lane.capacity), 1024);
+    ring_lane_widen(&lane, 5000);
+    ck_assert_uint_ge(atomic_load(&lane.capacity), 5000);
+    for (uint64_t i = 100; i < 3000; i += 100) {
+        put_pass(&lane, i, 100);
+        ring_lane_commit(&lane);
+    }
+    ring_lane_widen(&lane, UINT64_MAX);
+    ck_assert_uint_eq(atomic_load(&lane.capacity), 8192);
+    for (size_t n; (n = ring_read(&late, got, 512, &lost)) || lost;) {
+        ck_assert_uint_eq(lost, 0);
+        for (size_t i = 0; i < n; i++, next++)
+            ck_assert_uint_eq(got[i].bits, next);
+        ring_advance(&late);
+        assert_ledger(&late);
+    }
+    ck_assert_uint_eq(next, 3000);
+    ring_cursor_detach(&late);
+    ring_lane_destroy(&lane);
+}
+END_TEST
+
 START_TEST(a_lane_grows_in_mid_pass_up_to_its_ceiling)
 {
     struct ring_lane lane;
@@ -497,6 +531,7 @@ int main(void)
     tcase_add_test(plain, an_aborted_pass_was_never_there);
     tcase_add_test(plain, a_lapped_reader_is_told_exactly_what_it_lost);
     tcase_add_test(plain, a_lane_that_was_read_begins_again_at_its_first_slot);
+    tcase_add_test(plain, a_lane_is_widened_up_to_its_ceiling);
     tcase_add_test(plain, a_lane_grows_in_mid_pass_up_to_its_ceiling);
     tcase_add_test(plain, what_was_not_dealt_with_is_given_again_across_a_shrinking_lane);
     tcase_set_timeout(racing, 300);
