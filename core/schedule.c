@@ -128,13 +128,14 @@ struct schedule_entry *schedule_find(const struct schedule *schedule, uint32_t i
     return place < schedule->count && schedule->entries[place]->group->id == id ? schedule->entries[place] : NULL;
 }
 
-/* The last turn of the grid that is not after now. */
-static int64_t phase_of(const struct schedule *schedule, const struct schedule_entry *entry, int64_t now_ns)
+/* The interval is a new one: the phase is the last turn of its grid that is not after now. */
+static void set_phase(const struct schedule *schedule, struct schedule_entry *entry, int64_t now_ns)
 {
     int64_t wall_ns = now_ns - schedule->epoch_ns;
     int64_t since_ns = wall_ns % entry->interval_ns - entry->offset_ns % entry->interval_ns + entry->interval_ns;
 
-    return now_ns - since_ns % entry->interval_ns;
+    entry->phase_ns = now_ns - since_ns % entry->interval_ns;
+    atomic_store_explicit(&entry->group->interval_ns, (uint64_t)entry->interval_ns, memory_order_relaxed);
 }
 
 static int64_t not_below(int64_t interval_ns, int64_t least_ns)
@@ -165,7 +166,7 @@ int schedule_add(struct schedule *schedule, struct series_group *group, const st
     entry->timeout_ns = entry->timeout_ns < LONGEST_NS ? entry->timeout_ns : LONGEST_NS;
     if (schedule->added == 1)
         schedule->epoch_ns = now_ns - wall_ns;
-    entry->phase_ns = phase_of(schedule, entry, now_ns);
+    set_phase(schedule, entry, now_ns);
     place = place_of(schedule, group->id);
     memmove(&schedule->entries[place + 1], &schedule->entries[place], (schedule->count++ - place) * sizeof(entry));
     schedule->entries[place] = entry;
@@ -221,7 +222,7 @@ void schedule_retime(struct schedule *schedule, int64_t interval_ns, int64_t tim
             continue;
         entry->interval_ns = not_below(interval_ns, entry->interval_min_ns);
         schedule->epoch_ns = now_ns - wall_ns;
-        entry->phase_ns = phase_of(schedule, entry, now_ns);
+        set_phase(schedule, entry, now_ns);
         if (entry->heap != &schedule->waiting)
             continue;
         entry->due_ns = next_turn(entry, now_ns);

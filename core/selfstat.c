@@ -58,7 +58,7 @@ static const struct weir_family process_families[PROCESS_FIGURES] = {
 /* Per kind of groups: labels instance, group. */
 enum group_figure {
     GROUP_COLLECT, GROUP_COLLECT_LAST, GROUP_LATE, GROUP_LATE_MAX, GROUP_OK, GROUP_KEPT, GROUP_FAILED, GROUP_MISSED,
-    GROUP_OVERRUNS, GROUP_AGE, GROUP_SUCCESS, GROUP_SERIES, GROUP_FIGURES
+    GROUP_OVERRUNS, GROUP_INTERVAL, GROUP_AGE, GROUP_SUCCESS, GROUP_SERIES, GROUP_FIGURES
 };
 static const struct weir_family group_families[GROUP_FIGURES] = {
     [GROUP_COLLECT] = FAMILY(WEIR_COUNTER, "weir_group_collect_seconds_total", "seconds", "Time spent collecting"),
@@ -70,6 +70,7 @@ static const struct weir_family group_families[GROUP_FIGURES] = {
     [GROUP_FAILED] = FAMILY(WEIR_COUNTER, "weir_group_passes_failed_total", NULL, "Passes that failed"),
     [GROUP_MISSED] = FAMILY(WEIR_COUNTER, "weir_group_missed_total", NULL, "Turns skipped because an earlier pass took too long"),
     [GROUP_OVERRUNS] = FAMILY(WEIR_COUNTER, "weir_group_overruns_total", NULL, "Passes that ended after their deadline"),
+    [GROUP_INTERVAL] = FAMILY(WEIR_GAUGE, "weir_group_interval_seconds", "seconds", "Longest time from one turn to the next"),
     [GROUP_AGE] = FAMILY(WEIR_GAUGE, "weir_group_age_seconds", "seconds", "Age of the oldest current values"),
     [GROUP_SUCCESS] = FAMILY(WEIR_GAUGE, "weir_group_last_success_timestamp_seconds", "seconds",
                              "The last pass with values of the group that has been longest without one, since the epoch"),
@@ -116,7 +117,7 @@ struct kind { /* of one instance's groups, for ever */
     const char *instance, *name;
     struct kind_sum { /* of its groups; what is of the last passes, of those that live */
         uint64_t pass, living, collect_ns, collect_ns_last, late_ns, late_ns_max, passes_ok, passes_kept, passes_failed, missed,
-            overruns, series;
+            overruns, interval_ns, series;
         int64_t oldest_ns, success_ns; /* the least; INT64_MAX: of none; 0: one has had no success */
     } sum;
 };
@@ -371,6 +372,7 @@ static void add_group(struct selfstat *stat, const struct series_group *group, b
     sum->collect_ns_last = larger(sum->collect_ns_last, load(&group->collect_ns_last));
     sum->late_ns = larger(sum->late_ns, load(&group->late_ns_last));
     sum->late_ns_max = larger(sum->late_ns_max, load(&group->late_ns_max));
+    sum->interval_ns = larger(sum->interval_ns, load(&group->interval_ns));
     sum->success_ns = earlier(sum->success_ns, (int64_t)load(&group->success_ns));
     if (committed)
         sum->oldest_ns = earlier(sum->oldest_ns, (int64_t)load(&group->times[committed & 1u]));
@@ -394,6 +396,7 @@ static void publish_kind(struct selfstat *stat, size_t hint, const struct kind *
     set_u64(&values[GROUP_FAILED], handles[GROUP_FAILED], sum->passes_failed);
     set_u64(&values[GROUP_MISSED], handles[GROUP_MISSED], sum->missed);
     set_u64(&values[GROUP_OVERRUNS], handles[GROUP_OVERRUNS], sum->overruns);
+    set_f64(&values[GROUP_INTERVAL], handles[GROUP_INTERVAL], (double)sum->interval_ns / 1e9);
     /* Before the first pass there are no values, and no age of them. */
     set_f64(&values[GROUP_AGE], sum->oldest_ns < INT64_MAX ? handles[GROUP_AGE] : WEIR_NO_SERIES,
             (double)(wall_ns - sum->oldest_ns) / 1e9);

@@ -89,6 +89,7 @@ struct series_group {
     uint32_t used;          /* indexes used in last_extent */
 
     /* For everyone. */
+    _Atomic uint64_t interval_ns;    /* between its turns */
     _Atomic uint64_t committed;      /* turn << 1 | half; 0: nothing yet */
     _Atomic uint64_t times[2], numbers[2]; /* of the pass in each half, ns and number */
     _Atomic uint32_t statuses[2];    /* enum weir_pass_status of it */

@@ -115,6 +115,8 @@ START_TEST(another_interval_lies_on_its_own_grid)
     }
     ck_assert_ptr_null(schedule_due(&schedule, SCHEDULE_NEVER));
     schedule_retime(&schedule, 15 * S, 2 * S, 110 * S, 7 * 15 * S + 4 * S);
+    ck_assert_uint_eq(groups[0].interval_ns, 15 * S);
+    ck_assert_uint_eq(groups[1].interval_ns, 60 * S);
     entry = schedule_find(&schedule, 1);
     ck_assert_int_eq(entry->due_ns, 121 * S); /* four seconds past the grid now, eleven to the next turn */
     ck_assert_int_eq(entry->timeout_ns, 2 * S);
