@@ -18,7 +18,7 @@ static const char *const scopes[] = {"server", "database", NULL};
 const struct weir_option custom_options[] = {
     {.name = "name", .type = WEIR_STRING, .flags = WEIR_TITLE | WEIR_REQUIRED, AT(name),
      .help = "Beginning of the families' names: NAME_COLUMN; also the name of its group."},
-    {.name = "sql", .type = WEIR_STRING, .flags = WEIR_REQUIRED, AT(sql),
+    {.name = "sql", .type = WEIR_STRING, AT(sql),
      .help = "One SELECT; names of relations and functions with their schema, for search_path is empty."},
     {.name = "labels", .type = WEIR_LIST, AT(labels), .help = "Columns that are labels."},
     {.name = "counters", .type = WEIR_LIST, AT(counters), .help = "Columns that are counters."},
@@ -79,6 +79,8 @@ static int row_check(struct weir_self *self, const struct custom_config *row)
     if (row->counters.count + row->gauges.count > QUERY_COLUMNS_MAX || row->labels.count + 1 > QUERY_LABELS_MAX)
         return host->fail(self, WEIR_ECONFIG, "query \"%s\": at most %u values and %u labels", row->name, QUERY_COLUMNS_MAX,
                           QUERY_LABELS_MAX - 1);
+    if (!row->sql)
+        return host->fail(self, WEIR_ECONFIG, "query \"%s\": sql: write the SELECT to ask", row->name);
     if (strlen(row->sql) > QUERY_SQL_MAX / 2)
         return host->fail(self, WEIR_ECONFIG, "query \"%s\": sql is longer than %u bytes; make a view of it", row->name, QUERY_SQL_MAX / 2);
     if (row->max_version && row->max_version < row->min_version)
