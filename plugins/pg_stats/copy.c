@@ -384,8 +384,8 @@ int copy_show(struct copy *copy)
         host->log(self, WEIR_WARNING, "group \"%s\": %zu rows are beyond rows_max = %lld and left out", source->query->group,
                   copy->refused, (long long)source->stats->config->rows_max);
     if (copy->duplicates && !source->duplicate_told)
-        host->log(self, WEIR_WARNING, "group \"%s\": %zu rows have the same labels as another and are left out; the query must tell them apart",
-                  source->query->group, copy->duplicates);
+        host->log(self, WEIR_WARNING, "group \"%s\": %zu rows have the same labels as another and are left out; "
+                  "the query must tell them apart", source->query->group, copy->duplicates);
     source->full_told |= copy->refused != 0;
     source->duplicate_told |= copy->duplicates != 0;
     return flush(copy);

@@ -26,8 +26,10 @@ const struct weir_option custom_options[] = {
     {.name = "help", .type = WEIR_STRING, .dflt = "A query of the configuration", AT(help), .help = "What the figures are."},
     {.name = "scope", .type = WEIR_ENUM, .dflt = "server", .choices = scopes, AT(scope),
      .help = "Asked once, in the pool's own database, or in each database (label datname is added)."},
-    {.name = "min_version", .type = WEIR_INT, .min = 0, .max = 99, AT(min_version), .help = "Oldest major version that is asked; 0 is any."},
-    {.name = "max_version", .type = WEIR_INT, .min = 0, .max = 99, AT(max_version), .help = "Newest major version that is asked; 0 is any."},
+    {.name = "min_version", .type = WEIR_INT, .min = 0, .max = 99, AT(min_version),
+     .help = "Oldest major version that is asked; 0 is any."},
+    {.name = "max_version", .type = WEIR_INT, .min = 0, .max = 99, AT(max_version),
+     .help = "Newest major version that is asked; 0 is any."},
     {.name = "interval", .type = WEIR_DURATION, .min = SECOND_NS / 10, .max = 86400 * SECOND_NS, AT(interval_ns),
      .help = "How often; the instance's interval by default."},
     {.name = "timeout", .type = WEIR_DURATION, .min = SECOND_NS / 100, .max = 3600 * SECOND_NS, AT(timeout_ns),
@@ -47,8 +49,8 @@ static int names_check(struct weir_self *self, const struct custom_config *row, 
 {
     for (size_t i = 0; i < list->count; i++)
         if (!is_name(list->items[i]))
-            return host->fail(self, WEIR_ECONFIG, "query \"%s\": %s: \"%s\" cannot be part of a metric's or label's name; use AS in the query",
-                              row->name, option, list->items[i]);
+            return host->fail(self, WEIR_ECONFIG, "query \"%s\": %s: \"%s\" cannot be part of a metric's or label's name; "
+                              "use AS in the query", row->name, option, list->items[i]);
     return WEIR_OK;
 }
 
@@ -69,7 +71,8 @@ static int row_check(struct weir_self *self, const struct custom_config *row)
     const char *twice;
 
     if (!is_name(row->name))
-        return host->fail(self, WEIR_ECONFIG, "query \"%s\": the title begins the names of metrics: letters, digits and _ only", row->name);
+        return host->fail(self, WEIR_ECONFIG, "query \"%s\": the title begins the names of metrics: letters, digits and _ only",
+                          row->name);
     for (const struct query *const *table = query_tables; *table; table++)
         for (const struct query *query = *table; query->group; query++)
             if (strcmp(query->group, row->name) == 0)
@@ -82,7 +85,8 @@ static int row_check(struct weir_self *self, const struct custom_config *row)
     if (!row->sql)
         return host->fail(self, WEIR_ECONFIG, "query \"%s\": sql: write the SELECT to ask", row->name);
     if (strlen(row->sql) > QUERY_SQL_MAX / 2)
-        return host->fail(self, WEIR_ECONFIG, "query \"%s\": sql is longer than %u bytes; make a view of it", row->name, QUERY_SQL_MAX / 2);
+        return host->fail(self, WEIR_ECONFIG, "query \"%s\": sql is longer than %u bytes; make a view of it", row->name,
+                          QUERY_SQL_MAX / 2);
     if (row->max_version && row->max_version < row->min_version)
         return host->fail(self, WEIR_ECONFIG, "query \"%s\": max_version is below min_version", row->name);
     for (size_t i = 0; i < 3; i++)
@@ -108,16 +112,16 @@ int custom_check(struct weir_self *self, const struct weir_rows *rows)
     return WEIR_OK;
 }
 
-static int columns_add(struct query_column **at, const struct custom_config *row, const struct weir_list *list, enum column_type type,
-                       uint32_t kind)
+static int columns_add(struct query_column **at, const struct custom_config *row, const struct weir_list *list,
+                       enum column_type type, uint32_t kind)
 {
     for (size_t i = 0; i < list->count; i++, (*at)++) {
         char *expression;
 
         if (asprintf(&expression, "q.\"%s\"::pg_catalog.%s", list->items[i], type == COLUMN_LABEL ? "text" : "float8") < 0)
             return WEIR_ENOMEM;
-        **at = (struct query_column){.name = list->items[i], .expression = expression, .type = type, .kind = kind, .help = row->help,
-                                     .flags = COLUMN_OPTIONAL};
+        **at = (struct query_column){.name = list->items[i], .expression = expression, .type = type, .kind = kind,
+                                     .help = row->help, .flags = COLUMN_OPTIONAL};
     }
     return WEIR_OK;
 }

@@ -1,7 +1,8 @@
 /* databases.c - which databases there are, and the sources of each.
  *
- * The list comes with every visit of the pool's own database.  A database that is new gets its sources at once; one that was dropped
- * or renamed, or that we may not connect to any more, loses them.  The pool's own is one of the list, read over the same session.
+ * The list comes with every visit of the pool's own database.  A database that is new gets its sources at once; one that was
+ * dropped or renamed, or that we may not connect to any more, loses them.  The pool's own is one of the list, read over the same
+ * session.
  */
 #include "pg_stats.h"
 

@@ -15,12 +15,15 @@
 /* The version of the extension that came with the server. */
 static int extversion_of(const char *extension, int version)
 {
-    static const int statements[] = {10008, 10009, 10010, 10010, 10011, 10012}, buffercache[] = {10003, 10003, 10003, 10004, 10005, 10006};
+    static const int statements[] = {10008, 10009, 10010, 10010, 10011, 10012};
+    static const int buffercache[] = {10003, 10003, 10003, 10004, 10005, 10006};
     int major = version / 10000 - 13;
 
     if (!extension || major < 0 || major > 5)
         return 0;
-    return strcmp(extension, "pg_stat_statements") == 0 ? statements[major] : strcmp(extension, "pg_buffercache") == 0 ? buffercache[major] : 0;
+    if (strcmp(extension, "pg_stat_statements") == 0)
+        return statements[major];
+    return strcmp(extension, "pg_buffercache") == 0 ? buffercache[major] : 0;
 }
 
 static int sql(int version)
@@ -156,7 +159,8 @@ static void heading_print(const struct query *query)
     printf("\n### %s\n", query->group);
     if (query->about)
         printf("%s\n", query->about);
-    printf("%s: %s%s%s", query->off ? "Off by default" : "On", query->scope == QUERY_SERVER ? "once per server" : "in each database",
+    printf("%s: %s%s%s", query->off ? "Off by default" : "On",
+           query->scope == QUERY_SERVER ? "once per server" : "in each database",
            roles[query->role], query->interval_s ? "" : ", at every interval");
     if (query->interval_s)
         printf(", every %u s at most", query->interval_s);

@@ -10,14 +10,17 @@
 
 #define FAMILY(k, n, u, h) {.size = sizeof(struct weir_family), .kind = (k), .name = (n), .unit = (u), .help = (h)}
 
-enum cost_figure { COST_ASKED, COST_TIME, COST_FAILURES, COST_ROWS, COST_BYTES, COST_DEFERRED, COST_KEPT, COST_KEPT_AGE, COST_FIGURES };
+enum cost_figure {
+    COST_ASKED, COST_TIME, COST_FAILURES, COST_ROWS, COST_BYTES, COST_DEFERRED, COST_KEPT, COST_KEPT_AGE, COST_FIGURES
+};
 static const struct weir_family cost_families[COST_FIGURES] = {
     [COST_ASKED] = FAMILY(WEIR_COUNTER, "weir_pg_queries_total", NULL, "Statements asked of the server"),
     [COST_TIME] = FAMILY(WEIR_COUNTER, "weir_pg_query_seconds_total", "seconds", "Time that the server has taken to answer them"),
     [COST_FAILURES] = FAMILY(WEIR_COUNTER, "weir_pg_query_failures_total", NULL, "Statements that the server refused"),
     [COST_ROWS] = FAMILY(WEIR_COUNTER, "weir_pg_query_rows_total", NULL, "Rows read"),
     [COST_BYTES] = FAMILY(WEIR_COUNTER, "weir_pg_query_bytes_total", "bytes", "Bytes of rows read"),
-    [COST_DEFERRED] = FAMILY(WEIR_COUNTER, "weir_pg_deferred_total", NULL, "Turns put off because the budget was short; the values before stay"),
+    [COST_DEFERRED] = FAMILY(WEIR_COUNTER, "weir_pg_deferred_total", NULL,
+                             "Turns put off because the budget was short; the values before stay"),
     [COST_KEPT] = FAMILY(WEIR_GAUGE, "weir_pg_kept_rows", NULL,
                          "Rows that could not be read because of a lock and show an earlier value"),
     [COST_KEPT_AGE] = FAMILY(WEIR_GAUGE, "weir_pg_kept_age_seconds", "seconds", "Age of the oldest such value; 0 without any"),
@@ -27,19 +30,25 @@ enum self_figure {
     SELF_ROUND_TRIPS, SELF_BACKEND, SELF_DATABASES, SELF_UNREACHABLE, SELF_BUDGET, SELF_BUDGET_LEFT, SELF_FIGURES
 };
 static const struct weir_family self_families[SELF_FIGURES] = {
-    [SELF_ROUND_TRIPS] = FAMILY(WEIR_COUNTER, "weir_pg_round_trips_total", NULL, "Messages sent to the server, each with all that was due"),
+    [SELF_ROUND_TRIPS] = FAMILY(WEIR_COUNTER, "weir_pg_round_trips_total", NULL,
+                                "Messages sent to the server, each with all that was due"),
     [SELF_BACKEND] = FAMILY(WEIR_COUNTER, "weir_pg_backend_cpu_seconds_total", "seconds",
                             "CPU time of the server's processes that answer us, if they are on this host"),
     [SELF_DATABASES] = FAMILY(WEIR_GAUGE, "weir_pg_databases", NULL, "Databases that are watched"),
-    [SELF_UNREACHABLE] = FAMILY(WEIR_GAUGE, "weir_pg_databases_unreachable", NULL, "Databases that could not be connected to, although the server could"),
+    [SELF_UNREACHABLE] = FAMILY(WEIR_GAUGE, "weir_pg_databases_unreachable", NULL,
+                                "Databases that could not be connected to, although the server could"),
     [SELF_BUDGET] = FAMILY(WEIR_GAUGE, "weir_pg_budget_seconds", "seconds", "Time that queries may take in one interval"),
-    [SELF_BUDGET_LEFT] = FAMILY(WEIR_GAUGE, "weir_pg_budget_left_seconds", "seconds", "... that is left; below 0 the less important wait"),
+    [SELF_BUDGET_LEFT] = FAMILY(WEIR_GAUGE, "weir_pg_budget_left_seconds", "seconds",
+                                "... that is left; below 0 the less important wait"),
 };
 
 /* Names of postgres_exporter; a scrape there is a round of passes here. */
-enum exporter_figure { EXPORTER_DURATION, EXPORTER_ERROR, EXPORTER_SCRAPES, EXPORTER_RELOAD, EXPORTER_RELOAD_TIME, EXPORTER_FIGURES };
+enum exporter_figure {
+    EXPORTER_DURATION, EXPORTER_ERROR, EXPORTER_SCRAPES, EXPORTER_RELOAD, EXPORTER_RELOAD_TIME, EXPORTER_FIGURES
+};
 static const struct weir_family exporter_families[EXPORTER_FIGURES] = {
-    [EXPORTER_DURATION] = FAMILY(WEIR_GAUGE, "pg_exporter_last_scrape_duration_seconds", NULL, "Time that the last answers of all queries took"),
+    [EXPORTER_DURATION] = FAMILY(WEIR_GAUGE, "pg_exporter_last_scrape_duration_seconds", NULL,
+                                 "Time that the last answers of all queries took"),
     [EXPORTER_ERROR] = FAMILY(WEIR_GAUGE, "pg_exporter_last_scrape_error", NULL, "1 if a query failed the last time it was asked"),
     [EXPORTER_SCRAPES] = FAMILY(WEIR_COUNTER, "pg_exporter_scrapes_total", NULL, "Rounds of passes"),
     [EXPORTER_RELOAD] = FAMILY(WEIR_GAUGE, "postgres_exporter_config_last_reload_successful", NULL,
@@ -86,10 +95,12 @@ static int series_make(struct pg_stats *stats, uint32_t group, const struct weir
 
 static bool collector_known(const struct pg_stats *stats, size_t before)
 {
+    const char *collector = stats->costs[before].query->collector;
+    bool known = false;
+
     for (size_t i = 0; i < before; i++)
-        if (stats->costs[i].query->collector && strcmp(stats->costs[i].query->collector, stats->costs[before].query->collector) == 0)
-            return true;
-    return false;
+        known |= stats->costs[i].query->collector && strcmp(stats->costs[i].query->collector, collector) == 0;
+    return known;
 }
 
 int figures_create(struct pg_stats *stats, uint32_t group)

@@ -26,7 +26,8 @@ static const struct weir_option options[] = {
     {.name = "pool", .type = WEIR_SERVICE, .flags = WEIR_REQUIRED, .service = WEIR_POOL_SERVICE,
      .service_version = WEIR_POOL_VERSION, AT(pool), .help = "The pool whose server is watched."},
     {.name = "databases", .type = WEIR_LIST, .dflt = "{ \"*\", \"!template*\" }", AT(databases),
-     .help = "Databases whose tables and indexes are watched: names or patterns, \"!\" takes away; the last one that fits decides."},
+     .help = "Databases whose tables and indexes are watched: names or patterns, \"!\" takes away; the last one that fits "
+             "decides."},
     {.name = "groups", .type = WEIR_LIST, .dflt = "{ \"default\" }", AT(groups),
      .help = "What to collect: names or patterns of groups, \"!\" takes away, \"default\" stands for those that are on by default; "
              "the last one that fits decides."},
@@ -45,7 +46,8 @@ static const struct weir_option options[] = {
     {.name = "rows_max", .type = WEIR_INT, .dflt = "200000", .min = 1, .max = 4000000, AT(rows_max),
      .help = "Most rows taken of one query in one database; the others are left out and told."},
     {.name = "limit_tables", .type = WEIR_INT, .dflt = "0", .min = 0, .max = 1000000, AT(limits[LIMIT_TABLES]),
-     .help = "Most tables of a database shown singly, those that matter most; the others are added up as \"other\". 0 is no limit."},
+     .help = "Most tables of a database shown singly, those that matter most; the others are added up as \"other\". 0 is no "
+             "limit."},
     {.name = "limit_indexes", .type = WEIR_INT, .dflt = "0", .min = 0, .max = 1000000, AT(limits[LIMIT_INDEXES]),
      .help = "The same for indexes."},
     {.name = "limit_statements", .type = WEIR_INT, .dflt = "100", .min = 0, .max = 1000000, AT(limits[LIMIT_STATEMENTS]),
@@ -81,7 +83,7 @@ static int collect(void *state, const struct weir_pass *pass)
     return status;
 }
 
-/* ---- Configuration ------------------------------------------------------------------------------------------------------------ */
+/* ---- Configuration --------------------------------------------------------------------------------------------------------- */
 
 /* True if the list names the group: as itself, by a pattern, or as one of the defaults. */
 static bool groups_take(const struct weir_list *list, const struct query *query)
@@ -208,7 +210,8 @@ static int create(struct weir_self *self, const void *config, void **state)
                  INTERVAL_NS, host->now_ns());
     if ((status = custom_make(&stats->config->queries, &stats->custom)) < 0 || (status = sources_make(stats)) < 0 ||
         (status = host->family(self, &up, &up_id)) < 0 ||
-        (status = host->series(self, stats->sources[0].group, NULL, 0, &up_id, 1, &stats->up_series)) < 0 || (status = source_special(stats, SOURCE_FIGURES, "figures", FIGURES_PRIORITY)) < 0)
+        (status = host->series(self, stats->sources[0].group, NULL, 0, &up_id, 1, &stats->up_series)) < 0 ||
+        (status = source_special(stats, SOURCE_FIGURES, "figures", FIGURES_PRIORITY)) < 0)
         return status;
     return figures_create(stats, stats->sources[stats->nsources - 1].group);
 }

@@ -88,12 +88,15 @@ static const struct query_column idle_columns[] = {
     LABEL("state", "a.state"),
     LABEL("application_name", "a.application_name"),
     LABEL("le", "b.le"),
-    {.name = "bucket", .expression = "CASE WHEN b.le IS NOT NULL THEN pg_catalog.count(*) FILTER (WHERE " IDLE_SECONDS " <= pg_catalog.replace(b.le, '+Inf', 'Infinity')::pg_catalog.float8) END",
-     .type = COLUMN_INT8, .kind = WEIR_UNKNOWN, .flags = COLUMN_OPTIONAL, .help = "Sessions that have been idle for at most so many seconds"},
+    {.name = "bucket",
+     .expression = "CASE WHEN b.le IS NOT NULL THEN pg_catalog.count(*) FILTER (WHERE " IDLE_SECONDS
+                   " <= pg_catalog.replace(b.le, '+Inf', 'Infinity')::pg_catalog.float8) END",
+     .type = COLUMN_INT8, .kind = WEIR_UNKNOWN, .flags = COLUMN_OPTIONAL,
+     .help = "Sessions that have been idle for at most so many seconds"},
     {.name = "sum", .expression = "CASE WHEN b.le IS NULL THEN pg_catalog.sum(" IDLE_SECONDS ") END", .type = COLUMN_FLOAT8,
      .kind = WEIR_UNKNOWN, .flags = COLUMN_OPTIONAL, .help = "Time that sessions have been idle, in seconds"},
-    {.name = "count", .expression = "CASE WHEN b.le IS NULL THEN pg_catalog.count(*) END", .type = COLUMN_INT8, .kind = WEIR_UNKNOWN,
-     .flags = COLUMN_OPTIONAL, .help = "Idle sessions"},
+    {.name = "count", .expression = "CASE WHEN b.le IS NULL THEN pg_catalog.count(*) END", .type = COLUMN_INT8,
+     .kind = WEIR_UNKNOWN, .flags = COLUMN_OPTIONAL, .help = "Idle sessions"},
     END};
 
 static const struct query_column locks_columns[] = {
@@ -195,10 +198,10 @@ const struct query queries_activity[] = {
      .about = "postgres_exporter's figures of open transactions; the group sessions tells more.",
      .from = "FROM " SESSIONS " a WHERE " OTHERS " AND a.state IS DISTINCT FROM 'idle' AND a.xact_start IS NOT NULL "
              "AND a.backend_type <> 'autovacuum worker'"},
-    {.group = "process_idle", .collector = "process_idle", .prefix = "pg_process_idle_seconds_", .columns = idle_columns, .priority = 6,
-     .off = true, .about = "postgres_exporter's histogram of how long sessions have been idle, of all applications.",
-     .from = "FROM " SESSIONS " a CROSS JOIN (VALUES ('1'), ('2'), ('5'), ('15'), ('30'), ('60'), ('90'), ('120'), ('300'), ('+Inf'), (NULL)) "
-             "AS b (le) WHERE a.state ~ '^idle' GROUP BY 1, 2, 3"},
+    {.group = "process_idle", .collector = "process_idle", .prefix = "pg_process_idle_seconds_", .columns = idle_columns,
+     .priority = 6, .off = true, .about = "postgres_exporter's histogram of how long sessions have been idle, of all applications.",
+     .from = "FROM " SESSIONS " a CROSS JOIN (VALUES ('1'), ('2'), ('5'), ('15'), ('30'), ('60'), ('90'), ('120'), "
+             "('300'), ('+Inf'), (NULL)) AS b (le) WHERE a.state ~ '^idle' GROUP BY 1, 2, 3"},
     {.group = "locks", .collector = "locks", .prefix = "pg_locks_", .columns = locks_columns, .priority = 3,
      .about = "Locks by database and mode; nine modes of every database. It costs 1 to 2 ms per 1,000 locks, for a part of which "
               "nobody can take or leave one.",

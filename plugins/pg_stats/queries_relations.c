@@ -156,7 +156,8 @@ const struct query queries_relations[] = {
              USER_TABLES("'{r,t,m,p}'"),
      .scope = QUERY_DATABASE, .limit = LIMIT_TABLES, .priority = 5,
      .about = "How each table is read, written, vacuumed and analyzed; about 4 µs of the server's time per table."},
-    {.group = "user_table_sizes", .fills = true, .collector = "stat_user_tables", .prefix = "pg_stat_user_tables_", .columns = table_size_columns,
+    {.group = "user_table_sizes", .fills = true, .collector = "stat_user_tables", .prefix = "pg_stat_user_tables_",
+     .columns = table_size_columns,
      .from = "FROM (SELECT f.*, CASE WHEN f.free THEN pg_catalog.pg_table_size(f.oid) END AS table_size, "
              "CASE WHEN f.free THEN pg_catalog.pg_indexes_size(f.oid) END AS index_size, "
              "CASE WHEN f.reltoastrelid = 0 THEN 0 WHEN f.free THEN pg_catalog.pg_relation_size(f.reltoastrelid) END AS toast_size "

@@ -17,7 +17,8 @@ static const struct weir_family families[STATEMENT_FIGURES] = {
     [FIGURE_ENTRIES] = FAMILY(WEIR_GAUGE, "pg_stat_statements_entries", NULL, "Rows that pg_stat_statements has"),
     [FIGURE_SLOW] = FAMILY(WEIR_GAUGE, "pg_stat_statements_slow", NULL,
                            "Statements that took longer than slow_statement on average since the last pass"),
-    [FIGURE_CALLS] = FAMILY(WEIR_COUNTER, "pg_stat_statements_all_calls_total", NULL, "Executions of all statements since the collector's start"),
+    [FIGURE_CALLS] = FAMILY(WEIR_COUNTER, "pg_stat_statements_all_calls_total", NULL,
+                            "Executions of all statements since the collector's start"),
     [FIGURE_SECONDS] = FAMILY(WEIR_COUNTER, "pg_stat_statements_all_seconds_total", "seconds",
                               "Time spent executing all statements since the collector's start"),
 };
@@ -33,7 +34,8 @@ int use_begin(struct source *source)
     if (!stats->texts)
         stats->texts = texts_new(TEXTS_MAX, TEXT_BYTES);
     if (source->query->use == USE_STATEMENTS)
-        source->means = means_new(&source->statement->plan, (double)stats->config->slow_statement_ns / 1e9, (size_t)stats->config->rows_max);
+        source->means = means_new(&source->statement->plan, (double)stats->config->slow_statement_ns / 1e9,
+                                  (size_t)stats->config->rows_max);
     if (!stats->texts || (source->query->use == USE_STATEMENTS && !source->means))
         return WEIR_ENOMEM;
     for (size_t i = 0; i < STATEMENT_FIGURES && source->means && status == WEIR_OK; i++)

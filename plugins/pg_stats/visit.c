@@ -89,8 +89,10 @@ static struct source *source_of(const struct target *target, struct source *sour
 static struct source *source_due(const struct visit *visit, uint32_t group)
 {
     struct pg_stats *stats = visit->stats;
-    struct source *found = visit->target == &stats->target ? source_of(visit->target, stats->sources, stats->nsources, group) : NULL;
+    struct source *found = NULL;
 
+    if (visit->target == &stats->target)
+        found = source_of(visit->target, stats->sources, stats->nsources, group);
     for (struct database *database = stats->databases; database && !found; database = database->next)
         if (database->at == visit->target)
             found = source_of(visit->target, database->sources, database->nsources, group);
@@ -207,7 +209,8 @@ static int message_send(struct visit *visit)
 
 static int result(struct visit *visit, PGresult **answer)
 {
-    return visit->pool->result(visit->provider, visit->stats->self, &visit->lease, answer, visit->sqlstate, visit->pass.deadline_ns);
+    return visit->pool->result(visit->provider, visit->stats->self, &visit->lease, answer, visit->sqlstate,
+                               visit->pass.deadline_ns);
 }
 
 static int unexpected(const struct visit *visit)
@@ -336,7 +339,7 @@ static int answer_read(struct visit *visit, struct source *source, bool wanted, 
     return status == WEIR_OK && wanted ? copy_end(visit->copy) : status;
 }
 
-/* ---- One source's pass --------------------------------------------------------------------------------------------------------- */
+/* ---- One source's pass ------------------------------------------------------------------------------------------------------ */
 
 static void account(struct source *source, int64_t took_ns, size_t bytes, size_t rows)
 {
@@ -359,7 +362,8 @@ static void error_text(const struct visit *visit, char *text)
 
     message = colon ? colon + 3 : message;
     length = strcspn(message, "\n");
-    snprintf(text, REASON_MAX, "%s%s%.*s", visit->sqlstate, *visit->sqlstate ? ": " : "", (int)(length < 250 ? length : 250), message);
+    snprintf(text, REASON_MAX, "%s%s%.*s", visit->sqlstate, *visit->sqlstate ? ": " : "",
+             (int)(length < 250 ? length : 250), message);
 }
 
 /* Reads the source's answer into the open pass, which is its own; what the pass ends with. */
@@ -471,7 +475,7 @@ static int passes_read(struct visit *visit, bool any)
     return any && answers_end(visit) < 0 && status == WEIR_OK && visit->at->kind == SOURCE_QUERY ? WEIR_EFAIL : status;
 }
 
-/* ---- The visit ------------------------------------------------------------------------------------------------------------------ */
+/* ---- The visit -------------------------------------------------------------------------------------------------------------- */
 
 /* Whether what is known of the target still holds: for the same session; in another database, over whose sessions others are
  * visited in turn, as long as the server is the same. */
