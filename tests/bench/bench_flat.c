@@ -131,7 +131,7 @@ static void run(size_t nseries, double *out)
     const struct weir_host host = {.size = sizeof(host), .series_info = info_of};
     const size_t rows = nseries / FAMILIES, count = rows * FAMILIES, room = 128u * 1024u;
     struct series_registry *registry = series_registry_new(SERIES_INDEX_MAX);
-    struct series_groups groups = {0};
+    struct series_groups groups = {.last = NULL};
     struct series_group *group;
     struct pass pass;
     struct feeds feeds = {0};

@@ -37,7 +37,7 @@ static void setup(void)
     registry = series_registry_new(100000);
     ck_assert_ptr_nonnull(registry);
     for (unsigned i = 0; i < SOURCES; i++) {
-        groups[i] = (struct series_groups){0};
+        groups[i] = (struct series_groups){.last = NULL};
         ck_assert_int_eq(pass_init(&passes[i], registry, LANE, 64 * LANE), WEIR_OK);
         sources[i] = (struct feed_source){.id = i + 10, .name = names[i], .lane = &passes[i].lane, .groups = &groups[i]};
     }

@@ -28,7 +28,7 @@ static void setup(void)
 {
     registry = series_registry_new(2000000);
     ck_assert_ptr_nonnull(registry);
-    groups = (struct series_groups){0};
+    groups = (struct series_groups){.last = NULL};
     ck_assert_int_eq(pass_init(&pass, registry, 1024, 4000000), WEIR_OK);
 }
 static void teardown(void)
