@@ -391,6 +391,10 @@ static int slot_connect(struct pool *pool, struct weir_self *user, struct slot *
         if (status != WEIR_EINTR)
             status = connect_failed(pool, user, database, reason);
     }
+    if (status == WEIR_OK && database && !slot->database) { /* it must not be taken for one of the configured database */
+        slot_close(pool, slot);
+        status = WEIR_ENOMEM;
+    }
     pthread_mutex_unlock(&pool->lock);
     return status;
 }

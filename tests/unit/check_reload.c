@@ -26,7 +26,7 @@
 #else
 #define RANDOM_RELOADS 1000u
 #define RACING_RELOADS 500u
-#define MANY_CPU_NS (CLOCK_SECOND_NS / 50)
+#define MANY_CPU_NS (CLOCK_SECOND_NS / 10)
 #endif
 #define TITLES 8u
 #define ALIVE 0x600d600du
