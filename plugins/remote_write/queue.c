@@ -27,6 +27,7 @@
 #define SEGMENT_MIN (64u << 10)
 #define SEGMENT_MAX (16u << 20)
 #define SEGMENTS_PER_QUEUE 16u      /* how finely the bounds cut */
+#define SEGMENTS_OPEN 1024u         /* of a queue that is larger than so many of the largest: each has a descriptor */
 #define DISK_AGAIN_MS 1000
 
 const char *const queue_outcome_names[QUEUE_OUTCOMES] = {"sent", "rejected", "partial", "full",
@@ -234,11 +235,11 @@ static void drop_oldest(struct queue *queue, enum queue_outcome outcome)
     segment_delete(queue, segment);
 }
 
-static bool disk_has_room(const struct queue *queue, uint64_t reserve_bytes)
+static bool disk_has_room(const struct queue *queue)
 {
     struct statvfs fs;
 
-    return fstatvfs(queue->files.fd, &fs) < 0 || (uint64_t)fs.f_bavail * fs.f_frsize > reserve_bytes;
+    return fstatvfs(queue->files.fd, &fs) < 0 || (uint64_t)fs.f_bavail * fs.f_frsize > queue->options.reserve_bytes;
 }
 
 /* Makes the directory again.  The descriptors stay what they are, so that no thread is left with one that is closed. */
@@ -273,68 +274,30 @@ static int segment_file(struct queue *queue, const char *name)
     return -1;
 }
 
-/* A new active segment, on disk or else in memory; false if neither can be had. */
-static bool segment_begin(struct queue *queue, uint64_t reserve_bytes)
-{
-    struct segment *segment = calloc(1, sizeof(*segment));
-    bool room = disk_has_room(queue, reserve_bytes);
-    int error;
-
-    if (!segment)
-        return false;
-    segment->first = (struct segment_name){.seq = queue->at.tail.seq, .sample = queue->at.tail.sample};
-    if (getrandom(&segment->first.salt, sizeof(segment->first.salt), GRND_NONBLOCK) < 0)
-        segment->first.salt = (uint32_t)now_ms(queue);
-    segment_name_format(segment->name, &segment->first);
-    segment->fd = room ? segment_file(queue, segment->name) : -1;
-    error = room ? errno : ENOSPC;
-    if (segment->fd < 0) {
-        segment->fd = memfd_create("weir-remote_write", MFD_CLOEXEC);
-        segment->memory = true;
-        queue->disk_again_ms = now_ms(queue) + DISK_AGAIN_MS;
-        if (!queue->disk_failed)
-            tell(queue, true, "could not queue in \"%s\": %s; up to %u MiB are kept in memory, which a crash would lose",
-                 queue->path, room ? strerror(error) : "no more than queue_reserve is free", QUEUE_MEMORY_BYTES >> 20);
-        queue->disk_failed = true;
-        pthread_mutex_lock(&queue->lock);
-        queue->write_failures++;
-        pthread_mutex_unlock(&queue->lock);
-    }
-    if (segment->fd < 0) {
-        free(segment);
-        return false;
-    }
-    pthread_mutex_lock(&queue->lock);
-    segment_link(queue, segment);
-    queue->active = segment;
-    queue->directory_dirty |= !segment->memory;
-    pthread_mutex_unlock(&queue->lock);
-    return true;
-}
-
 /* ---- Appending -------------------------------------------------------------------------------------------------------------------- */
 
 static uint64_t segment_bytes(const struct queue *queue)
 {
-    uint64_t bytes = queue->options.max_bytes / SEGMENTS_PER_QUEUE;
+    uint64_t bytes = queue->options.max_bytes / SEGMENTS_PER_QUEUE, most = queue->options.max_bytes / SEGMENTS_OPEN;
 
-    return bytes < SEGMENT_MIN ? SEGMENT_MIN : bytes > SEGMENT_MAX ? SEGMENT_MAX : bytes;
+    if (most < SEGMENT_MAX)
+        most = SEGMENT_MAX;
+    return bytes < SEGMENT_MIN ? SEGMENT_MIN : bytes > most ? most : bytes;
 }
 
-/* Whether the next record begins a new segment. */
+/* Whether the next record does not belong into the active segment any more. */
 static bool is_full(struct queue *queue, uint64_t more, int64_t time_ms)
 {
     const struct segment *active = queue->active;
     bool condemned;
 
     pthread_mutex_lock(&queue->lock);
-    condemned = active && active->condemned;
+    condemned = active->condemned;
     pthread_mutex_unlock(&queue->lock);
-    if (!active || condemned || !active->size)
-        return !active || condemned;
     if (active->memory)
-        return active->size + more > MEMORY_SEGMENT || time_ms >= queue->disk_again_ms;
-    return active->size + more > segment_bytes(queue) || time_ms - active->first_ms > queue->options.max_age_ms / SEGMENTS_PER_QUEUE;
+        return active->size + more > MEMORY_SEGMENT;
+    return condemned || active->size + more > segment_bytes(queue) ||
+           time_ms - active->first_ms > queue->options.max_age_ms / SEGMENTS_PER_QUEUE;
 }
 
 /* Of a record that could not be put anywhere. */
@@ -347,40 +310,81 @@ static bool refuse(struct queue *queue, uint32_t samples)
     return false;
 }
 
-/* Writes the record behind the active segment's last one; a segment that takes nothing gets a successor in memory, once. */
+/* Once until the disk takes something again. */
+static void told_disk(struct queue *queue, const char *reason)
+{
+    pthread_mutex_lock(&queue->lock);
+    queue->write_failures++;
+    pthread_mutex_unlock(&queue->lock);
+    if (!queue->disk_failed)
+        tell(queue, true, "could not write to the queue in \"%s\": %s; up to %u MiB are kept in memory, which a crash would lose", queue->path,
+             reason, QUEUE_MEMORY_BYTES >> 20);
+    queue->disk_failed = true;
+}
+
+static bool segment_put(const struct segment *segment, uint8_t *bytes, const struct segment_record *record)
+{
+    segment_seal(bytes, record, segment->first.salt);
+    return write_at(segment->fd, bytes, QUEUE_HEADER + record->length, segment->size);
+}
+
+/* Makes a segment with the record as its first, which becomes the active one; false: nothing was made. */
+static bool segment_begin(struct queue *queue, bool memory, uint8_t *bytes, const struct segment_record *record)
+{
+    const bool room = memory || disk_has_room(queue);
+    struct segment *segment = calloc(1, sizeof(*segment));
+    int error;
+
+    if (!segment)
+        return false;
+    segment->memory = memory;
+    segment->first = (struct segment_name){.seq = record->seq, .sample = record->sample};
+    if (getrandom(&segment->first.salt, sizeof(segment->first.salt), GRND_NONBLOCK) < 0)
+        segment->first.salt = (uint32_t)record->time_ms;
+    segment_name_format(segment->name, &segment->first);
+    segment->fd = memory ? memfd_create("weir-remote_write", MFD_CLOEXEC) : room ? segment_file(queue, segment->name) : -1;
+    if (segment->fd < 0 || !segment_put(segment, bytes, record)) {
+        error = errno;
+        if (segment->fd >= 0 && !memory)
+            unlinkat(queue->files.fd, segment->name, 0);
+        segment_free(segment);
+        if (!memory)
+            told_disk(queue, room ? strerror(error) : "no more than queue_reserve is free");
+        return false;
+    }
+    segment->first_ms = record->time_ms;
+    pthread_mutex_lock(&queue->lock);
+    segment_link(queue, segment);
+    queue->active = segment;
+    queue->directory_dirty |= !memory;
+    pthread_mutex_unlock(&queue->lock);
+    if (!memory && queue->disk_failed) {
+        tell(queue, false, "queues in \"%s\" again", queue->path);
+        queue->disk_failed = false;
+    }
+    return true;
+}
+
+/* Into the active segment, or a new one on the disk; else into memory, from where the disk is tried again once a second. */
 static bool put(struct queue *queue, uint8_t *bytes, const struct segment_record *record)
 {
-    size_t total = QUEUE_HEADER + record->length;
+    struct segment *active = queue->active;
+    const bool full = !active || is_full(queue, QUEUE_HEADER + record->length, record->time_ms);
 
-    for (;;) {
-        struct segment *active;
-
-        if (is_full(queue, total, record->time_ms) && !segment_begin(queue, queue->options.reserve_bytes))
-            return false;
-        active = queue->active;
-        segment_seal(bytes, record, active->first.salt);
-        if (write_at(active->fd, bytes, total, active->size)) {
-            if (!active->memory && queue->disk_failed) {
-                tell(queue, false, "queues in \"%s\" again", queue->path);
-                queue->disk_failed = false;
-            }
+    if (active && !active->memory && !full) {
+        if (segment_put(active, bytes, record))
             return true;
-        }
-        pthread_mutex_lock(&queue->lock);
-        queue->write_failures++;
-        pthread_mutex_unlock(&queue->lock);
-        if (active->memory)
-            return false;
-        if (!queue->disk_failed)
-            tell(queue, true, "could not write \"%s/%s\": %s; up to %u MiB are kept in memory, which a crash would lose",
-                 queue->path, active->name, strerror(errno), QUEUE_MEMORY_BYTES >> 20);
-        queue->disk_failed = true;
+        told_disk(queue, strerror(errno));
         /* What was written of it is no record; should it not go, readers pass it over. */
         if (ftruncate(active->fd, (off_t)active->size) < 0)
             tell(queue, true, "could not cut \"%s/%s\" to its last record: %s", queue->path, active->name, strerror(errno));
-        if (!segment_begin(queue, UINT64_MAX))
-            return false;
+        queue->disk_again_ms = record->time_ms + DISK_AGAIN_MS;
+    } else if (!active || !active->memory || record->time_ms >= queue->disk_again_ms) {
+        if (segment_begin(queue, false, bytes, record))
+            return true;
+        queue->disk_again_ms = record->time_ms + DISK_AGAIN_MS;
     }
+    return active && active->memory && !full ? segment_put(active, bytes, record) : segment_begin(queue, true, bytes, record);
 }
 
 /* Whether there is a segment to drop for what is to come. */
@@ -412,8 +416,6 @@ bool queue_append(struct queue *queue, void *payload, size_t length, uint32_t sa
         return refuse(queue, samples);
     pthread_mutex_lock(&queue->lock);
     active = queue->active;
-    if (!active->size)
-        active->first_ms = record.time_ms;
     active->last_ms = record.time_ms;
     active->size += total;
     queue->bytes += total;
@@ -855,7 +857,7 @@ static void memory_sync(struct queue *queue, bool all)
 {
     uint64_t after = 0;
 
-    for (bool good = true; good && disk_has_room(queue, queue->options.reserve_bytes);) {
+    for (bool good = true; good && disk_has_room(queue);) {
         struct segment *segment;
 
         pthread_mutex_lock(&queue->lock);

@@ -866,6 +866,27 @@ START_TEST(disk_takes_nothing)
     queue_close(queue);
 }
 
+/* However long it lasts, there are no more segments than the memory needs. */
+START_TEST(disk_stays_full)
+{
+    struct queue *queue = open_queue();
+    struct queue_figures f;
+
+    append(queue, 0, 10, 4000);
+    disk_left = 0;
+    for (uint32_t i = 1; i < 1000; i++) {
+        now += 2000; /* the disk is tried each time */
+        ck_assert(append(queue, i * 10, 10, 4000));
+    }
+    f = balanced(queue);
+    ck_assert_uint_le(f.segments, 6);
+    ck_assert_uint_ge(f.write_failures, 900);
+    disk_left = -1;
+    ck_assert_uint_eq(drain(queue, 1000), 10000);
+    queue_close(queue);
+    ck_assert_ptr_null(segment_path(0));
+}
+
 START_TEST(written_in_pieces)
 {
     struct queue *queue = open_queue();
@@ -1013,6 +1034,7 @@ int main(void)
     tcase_add_test(tests, checkpoint_torn);
     tcase_add_test(tests, older_checkpoint);
     tcase_add_test(tests, disk_takes_nothing);
+    tcase_add_test(tests, disk_stays_full);
     tcase_add_test(tests, written_in_pieces);
     tcase_add_test(tests, memory_is_bounded);
     tcase_add_test(tests, fsync_fails);
