@@ -564,6 +564,8 @@ static int serve(struct visit *visit)
         visit->changed = false;
         status = answers_lead(visit);
     }
+    /* Until `up` has an answer, nobody else waits for one. */
+    visit->stats->silent = status == WEIR_ETIMEOUT || (visit->stats->silent && !any);
     if (status < 0)
         return visit->at->kind == SOURCE_UP ? pass_up(visit, status) : status;
     return passes_read(visit, any);
@@ -632,7 +634,9 @@ int visit(struct source *source, const struct weir_pass *pass, const struct weir
         source->cost->deferred++;
         return WEIR_KEEP;
     }
-    status = acquire(&visit);
+    status = source->stats->silent && source->kind != SOURCE_UP
+                 ? host->fail(source->stats->self, WEIR_EAGAIN, "the server does not answer")
+                 : acquire(&visit);
     if (status < 0) {
         status = source->kind == SOURCE_UP ? pass_up(&visit, status) : status;
         pass_ended(source, status);
