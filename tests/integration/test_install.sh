@@ -10,6 +10,10 @@ check "program" test -x "$scratch/root$prefix/bin/weir"
 check "plugins" test -f "$libdir/weir/prometheus.so"
 check "headers" test -f "$scratch/root$prefix/include/weir_plugin.h" -a -f "$scratch/root$prefix/include/weir_http.h" -a -f "$scratch/root$prefix/include/weir_pool.h"
 check "SQL" test -f "$scratch/root$prefix/share/weir/sql/roles.sql"
+check "rules" promtool check rules "$scratch/root$prefix/share/weir/prometheus/postgresql.rules.yml"
+for board in postgresql postgresql-tables; do
+    check "dashboard $board" jq -e '.panels | length > 20' "$scratch/root$prefix/share/weir/grafana/$board.json"
+done
 check "sample configuration" test -f "$scratch/root$prefix/etc/weir/weir.conf"
 for page in man1/weir.1 man3/weir_plugin.h.3 man5/weir.conf.5 man7/weir-prometheus.7; do
     check "manual page $page" test -s "$scratch/root$prefix/share/man/$page"

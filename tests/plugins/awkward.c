@@ -1,20 +1,24 @@
 /* awkward.c - a sink that returns statuses which do not exist, or does not return at all, where it is told to.
  *
- * What is not `garbage` returns a status above 0 that does not exist either: that is success.
+ * With `slow` it takes its time for each batch.  What is not `garbage` returns a status above 0 that does not exist either: that is success.
  */
 #include "small.h"
+
+#include <time.h>
 
 enum step { NONE, CREATE, START, CONSUME, FLUSH, COMMAND, STOP, DESTROY };
 static const char *const steps[] = {"none", "create", "start", "consume", "flush", "command", "stop", "destroy", NULL};
 
 struct config {
-    int64_t garbage, hang;
+    int64_t garbage, hang, slow;
 };
 static const struct weir_option options[] = {
     {.name = "garbage", .type = WEIR_ENUM, .dflt = "none", .choices = steps, .offset = offsetof(struct config, garbage),
      .help = "What returns a failure that does not exist."},
     {.name = "hang", .type = WEIR_ENUM, .dflt = "none", .choices = steps, .offset = offsetof(struct config, hang),
      .help = "What does not return."},
+    {.name = "slow", .type = WEIR_DURATION, .dflt = "0s", .offset = offsetof(struct config, slow),
+     .help = "How long it takes for each batch."},
     {.name = NULL}};
 
 struct state {
@@ -47,8 +51,12 @@ static int start(void *state)
 
 static int consume(void *state, const struct weir_batch *batch)
 {
+    const struct config *config = ((struct state *)state)->config;
+    const struct timespec slow = {.tv_sec = config->slow / 1000000000, .tv_nsec = config->slow % 1000000000};
+
     (void)batch;
-    return step(((struct state *)state)->config, CONSUME);
+    (void)nanosleep(&slow, NULL);
+    return step(config, CONSUME);
 }
 
 static int flush(void *state, int64_t deadline_ns)
