@@ -51,6 +51,12 @@ endif
 EXTRA_DIST += tests/unit/remote_write_1.proto tests/unit/remote_write_2.proto
 tests/unit/%.pb-c.c tests/unit/%.pb-c.h: tests/unit/%.proto
 	$(AM_V_GEN)$(MKDIR_P) tests/unit && $(PROTOC_C) -I$(srcdir) --c_out=. $(srcdir)/tests/unit/$*.proto
+if WITH_STATSD
+check_PROGRAMS += tests/unit/check_statsd
+tests_unit_check_statsd_SOURCES = tests/unit/check_statsd.c $(STATSD_LINES) $(STATSD_SOCKETS)
+tests_unit_check_statsd_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/statsd -I$(srcdir)/plugins/prometheus
+tests_unit_check_statsd_LDADD = $(CHECK_LIBS) -lpthread -lm
+endif
 if WITH_SYSTEM
 check_PROGRAMS += tests/unit/check_system
 tests_unit_check_system_SOURCES = tests/unit/check_system.c plugins/system/file.c plugins/system/items.c \

@@ -31,17 +31,20 @@ static enum counter_result take_double(struct counter *counter, double value, st
     if (value < counter->last.f64)
         counter->sent.f64 -= counter->last.f64;
     counter->last.f64 = value;
-    difference = value - counter->sent.f64;
-    if (value < MILLIONTHS_BELOW)
-        difference = nearbyint(difference * 1e6) / 1e6;
-    if (!isfinite(difference)) { /* two of the largest at once */
-        counter->sent.f64 = value;
-        return COUNTER_INVALID;
+    if (value < MILLIONTHS_BELOW) {
+        double millionths = nearbyint(value * 1e6); /* whole numbers, and exact, as is their difference */
+
+        difference = (millionths - nearbyint(counter->sent.f64 * 1e6)) / 1e6;
+        value = millionths / 1e6;
+    } else {
+        difference = value - counter->sent.f64;
     }
     if (difference <= 0)
         return COUNTER_UNCHANGED;
+    counter->sent.f64 = value;
+    if (!isfinite(difference)) /* the largest there is, and more was owed */
+        return COUNTER_INVALID;
     *delta = (struct counter_delta){.value.f64 = difference};
-    counter->sent.f64 += difference;
     return COUNTER_DELTA;
 }
 
