@@ -39,7 +39,7 @@ direct() { # PORT FILE: one pass of everything
 check "without it: one pass of everything" direct "$PGPORT" "$scratch/direct"
 check "through it: one pass of everything" direct "$bouncer_port" "$scratch/through"
 # Of those that are only there for sessions of others, there are as many as there are such sessions.
-families() { grep '^# TYPE pg_' "$1" | grep -v pg_stat_activity_ | sort; }
+families() { grep '^# TYPE pg_' "$1" | grep -vE ' pg_(stat_activity|process_idle)_' | sort; }
 check "the families are the same" diff <(families "$scratch/direct") <(families "$scratch/through")
 tables() { grep '^pg_stat_user_tables_n_tup_ins{' "$1" | sort; }
 check "the tables of each database too" diff <(tables "$scratch/direct") <(tables "$scratch/through")
