@@ -1,7 +1,7 @@
 /* answer.h - what a receiver answered, and what follows from it.
  *
- * Rules of the specifications of remote write 1.0 and 2.0, with the choices that README.md tells.  Pure functions of their arguments;
- * the answer comes in pieces, of any bytes, and is bounded.
+ * Rules of the specifications of remote write 1.0 and 2.0, with the choices that README.md tells.  Pure functions of their
+ * arguments; the answer comes in pieces, of any bytes, and is bounded.
  */
 #ifndef REMOTE_WRITE_ANSWER_H
 #define REMOTE_WRITE_ANSWER_H

@@ -87,7 +87,7 @@ static bool room_for(void *pointer, uint32_t *room, uint32_t index, size_t size)
     return true;
 }
 
-/* ---- Families ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Families ------------------------------------------------------------------------------------------------------------ */
 
 static struct record_family *family_of(struct catalog *catalog, const struct weir_series_info *info, const char *name)
 {
@@ -103,14 +103,15 @@ static struct record_family *family_of(struct catalog *catalog, const struct wei
     if (!family)
         return NULL;
     memcpy(family->name, name, length);
-    family->sent = (struct record_family){.name = family->name, .unit = info->unit ? info->unit : "", .help = info->help ? info->help : "",
+    family->sent = (struct record_family){.name = family->name, .unit = info->unit ? info->unit : "",
+                                          .help = info->help ? info->help : "",
                                           .kind = info->kind};
     family->next = catalog->families[info->family];
     catalog->families[info->family] = family;
     return &family->sent;
 }
 
-/* ---- Label sets ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Label sets ---------------------------------------------------------------------------------------------------------- */
 
 /* As a `labels` field of remote write 1.0 each, but for __name__. */
 static struct labelset *labelset_make(const struct label_set *from)
@@ -210,7 +211,7 @@ static void labelset_leave(struct catalog *catalog, struct record_labels *labels
     }
 }
 
-/* ---- Series ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Series -------------------------------------------------------------------------------------------------------------- */
 
 static bool labels_complete(struct catalog *catalog, const struct weir_series_info *info)
 {

@@ -25,7 +25,7 @@ static int fail(char *why, size_t why_size, const char *format, ...)
     return -1;
 }
 
-/* ---- Files ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Files --------------------------------------------------------------------------------------------------------------- */
 
 int directory_file(const struct directory *directory, const char *name, int flags, uint64_t *size, int64_t *changed_ms)
 {
@@ -127,7 +127,7 @@ bool directory_list(const struct directory *directory, bool clean, struct direct
     return good;
 }
 
-/* ---- Identity ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Identity ------------------------------------------------------------------------------------------------------------ */
 
 static bool lock_take(int fd)
 {
@@ -154,10 +154,12 @@ static int identity_check(int fd, const char *path, char *why, size_t why_size)
     if (sscanf(text, IDENTITY_TEXT, &format) == 1)
         snprintf(again, sizeof(again), IDENTITY_TEXT, format);
     if (!format || strcmp(text, again) != 0)
-        return fail(why, why_size, "\"%s\" is not a queue: its file \"" IDENTITY "\" is something else; give queue_dir another directory", path);
+        return fail(why, why_size, "\"%s\" is not a queue: its file \"" IDENTITY "\" is something else; "
+                                   "give queue_dir another directory", path);
     if (format > QUEUE_FORMAT)
         return fail(why, why_size,
-                    "the queue in \"%s\" has format %u, and this weir knows formats up to %u: update weir, or give queue_dir another directory",
+                    "the queue in \"%s\" has format %u, and this weir knows formats up to %u: "
+                    "update weir, or give queue_dir another directory",
                     path, format, QUEUE_FORMAT);
     return 0;
 }
@@ -172,7 +174,8 @@ static int empty_check(const struct directory *directory, const char *path, char
     if (!listed)
         return fail(why, why_size, "could not list \"%s\": %s", path, strerror(errno));
     if (listing.foreign || listing.count)
-        return fail(why, why_size, "\"%s\" is not a queue: it has no file \"" IDENTITY "\", and is not empty; give queue_dir another directory",
+        return fail(why, why_size, "\"%s\" is not a queue: it has no file \"" IDENTITY "\", and is not empty; "
+                                   "give queue_dir another directory",
                     path);
     return 0;
 }
@@ -184,7 +187,8 @@ static int identity_write(const struct directory *directory, const char *path, c
 
     if (empty_check(directory, path, why, why_size) < 0)
         return -1;
-    if (pwrite(directory->identity_fd, text, (size_t)length, 0) == length && fsync(directory->identity_fd) == 0 && fsync(directory->fd) == 0)
+    if (pwrite(directory->identity_fd, text, (size_t)length, 0) == length && fsync(directory->identity_fd) == 0 &&
+        fsync(directory->fd) == 0)
         return 0;
     fail(why, why_size, "could not write \"%s/" IDENTITY "\": %s", path, strerror(errno));
     if (ftruncate(directory->identity_fd, 0) < 0)
@@ -206,12 +210,13 @@ static int identity_open(struct directory *directory, const char *path, char *wh
     if (directory->identity_fd < 0)
         return fail(why, why_size, "could not open \"%s/" IDENTITY "\": %s", path, strerror(errno));
     if (!lock_take(directory->identity_fd))
-        return fail(why, why_size, "the queue in \"%s\" is in use by another process or instance: give queue_dir a directory of its own", path);
+        return fail(why, why_size, "the queue in \"%s\" is in use by another process or instance: "
+                                   "give queue_dir a directory of its own", path);
     /* One without content was made by somebody who came no further. */
     return size ? identity_check(directory->identity_fd, path, why, why_size) : identity_write(directory, path, why, why_size);
 }
 
-/* ---- Opening --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Opening ------------------------------------------------------------------------------------------------------------- */
 
 static bool make(const char *path)
 {

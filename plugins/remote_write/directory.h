@@ -1,7 +1,7 @@
 /* directory.h - the directory of a queue: whose it is, who has it open, and which files in it are the queue's.
  *
- * Nothing that is not the queue's is opened, changed or deleted: a directory is taken that says it is a queue, or is empty; segments
- * are regular files with a segment's name.
+ * Nothing that is not the queue's is opened, changed or deleted: a directory is taken that says it is a queue, or is empty;
+ * segments are regular files with a segment's name.
  * Threads: none of its own.
  */
 #ifndef REMOTE_WRITE_DIRECTORY_H

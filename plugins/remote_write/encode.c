@@ -105,7 +105,7 @@ static uint8_t kind_of(uint32_t kind)
     return kind < sizeof(kinds) ? kinds[kind] : 0;
 }
 
-/* ---- Parts ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Parts --------------------------------------------------------------------------------------------------------------- */
 
 /* The place of a hash in the plan: its own, or a free one. */
 static struct planned *plan_place(struct planned *plan, size_t size, uint32_t hash)
@@ -175,7 +175,7 @@ static bool is_of_part(const struct encoder *encoder, const struct queue_flight 
            plan_place(encoder->plan, encoder->plan_size, reader->labelsets[reader->labelset].hash)->place == part + 1;
 }
 
-/* ---- Pieces ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Pieces -------------------------------------------------------------------------------------------------------------- */
 
 static uint8_t *put_bytes(uint8_t *to, const void *bytes, size_t length)
 {
@@ -216,7 +216,7 @@ static void time_put(struct encoder *encoder, int64_t time_ms)
     encoder->time_length = (size_t)(record_put_varint(encoder->time, (uint64_t)encoder->time_ms) - encoder->time);
 }
 
-/* ---- 1.0 --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- 1.0 ----------------------------------------------------------------------------------------------------------------- */
 
 /* Whether a family's metadata is due; it counts as told. */
 static bool told_is_due(struct encoder *encoder, const struct record_text *name, int64_t now_ms)
@@ -328,7 +328,7 @@ static bool series_1(struct encoder *encoder, const struct record_sample *sample
     return true;
 }
 
-/* ---- 2.0 ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- 2.0 ----------------------------------------------------------------------------------------------------------------- */
 
 static bool table_grow(struct encoder *encoder)
 {
@@ -430,7 +430,7 @@ static bool labelset_2(struct encoder *encoder, struct labelset *labelset, const
     return true;
 }
 
-/* Request.timeseries = 5; TimeSeries: labels_refs = 1, samples = 2, metadata = 5; Metadata: type = 1, help_ref = 3, unit_ref = 4. */
+/* Request.timeseries = 5; TimeSeries: labels_refs = 1, samples = 2, metadata = 5; Metadata: type, help_ref = 3, unit_ref = 4. */
 static bool series_2(struct encoder *encoder, const struct record_sample *sample)
 {
     const struct record_reader *reader = &encoder->reader;
@@ -479,7 +479,7 @@ static bool series_2(struct encoder *encoder, const struct record_sample *sample
     return true;
 }
 
-/* ---- Requests --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Requests ------------------------------------------------------------------------------------------------------------ */
 
 /* Puts samples of one time in the order of their families: then neighbours differ in little, which compresses better and faster. */
 static void samples_sort(struct encoder *encoder, uint32_t first, uint32_t end)

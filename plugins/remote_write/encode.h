@@ -2,8 +2,8 @@
  *
  * Formats: Prometheus' specifications of remote write 1.0 and 2.0 and their messages prometheus.WriteRequest and
  * io.prometheus.write.v2.Request; snappy's format description.
- * What is constant is copied: a label set's bytes lie in the record as 1.0 sends them, and are numbered once per request for 2.0; only
- * times and values are made.  The same flight and window give the same samples in the same order in every life of the process.
+ * What is constant is copied: a label set's bytes lie in the record as 1.0 sends them, and are numbered once per request for 2.0;
+ * only times and values are made.  The same flight and window give the same samples in the same order in every life of the process.
  * Threads: an encoder is one thread's.
  */
 #ifndef REMOTE_WRITE_ENCODE_H

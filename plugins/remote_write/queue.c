@@ -1,8 +1,8 @@
 /* queue.c - segments, positions and bounds; queue.h is the contract, README.md describes the files.
  *
- * Read from the bottom.  Under `lock` is everything but the content of files: nobody reads, writes or syncs one while holding it, but
- * for the checkpoint in the rare case that a segment is dropped.  A segment in use by a thread (`users`) is closed by the last of them.
- * `checkpoint_lock` is taken before `lock`: whoever holds it writes the newest state there is.
+ * Read from the bottom.  Under `lock` is everything but the content of files: nobody reads, writes or syncs one while holding it,
+ * but for the checkpoint in the rare case that a segment is dropped.  A segment in use by a thread (`users`) is closed by the last
+ * of them. `checkpoint_lock` is taken before `lock`: whoever holds it writes the newest state there is.
  */
 #include "queue.h"
 
@@ -107,7 +107,7 @@ static bool write_at(int fd, const void *bytes, size_t length, uint64_t offset)
     return true;
 }
 
-/* ---- The ledger ------------------------------------------------------------------------------------------------------------------ */
+/* ---- The ledger ---------------------------------------------------------------------------------------------------------- */
 
 static uint64_t waiting(const struct queue *queue)
 {
@@ -149,13 +149,14 @@ static void checkpoint_write(struct queue *queue)
         queue->write_failures++;
         pthread_mutex_unlock(&queue->lock);
         if (!was)
-            tell(queue, true, "could not write \"%s/" DIRECTORY_CHECKPOINT "\": %s; after a crash, samples may be sent again", queue->path,
+            tell(queue, true, "could not write \"%s/" DIRECTORY_CHECKPOINT "\": %s; after a crash, samples may be sent again",
+                 queue->path,
                  strerror(error));
     }
     pthread_mutex_unlock(&queue->checkpoint_lock);
 }
 
-/* ---- Segments -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Segments ------------------------------------------------------------------------------------------------------------ */
 
 static void segment_free(struct segment *segment)
 {
@@ -274,7 +275,7 @@ static int segment_file(struct queue *queue, const char *name)
     return -1;
 }
 
-/* ---- Appending -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Appending ----------------------------------------------------------------------------------------------------------- */
 
 static uint64_t segment_bytes(const struct queue *queue)
 {
@@ -317,7 +318,8 @@ static void told_disk(struct queue *queue, const char *reason)
     queue->write_failures++;
     pthread_mutex_unlock(&queue->lock);
     if (!queue->disk_failed)
-        tell(queue, true, "could not write to the queue in \"%s\": %s; up to %u MiB are kept in memory, which a crash would lose", queue->path,
+        tell(queue, true, "could not write to the queue in \"%s\": %s; up to %u MiB are kept in memory, which a crash would lose",
+             queue->path,
              reason, QUEUE_MEMORY_BYTES >> 20);
     queue->disk_failed = true;
 }
@@ -433,7 +435,7 @@ bool queue_append(struct queue *queue, void *payload, size_t length, uint32_t sa
     return true;
 }
 
-/* ---- Taking ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Taking -------------------------------------------------------------------------------------------------------------- */
 
 static int64_t monotonic_ns(void)
 {
@@ -557,7 +559,8 @@ static bool reader_go(struct queue *queue, struct taking *taking, bool on)
     if (!segment || segment->gone || (!on && segment->first.seq > taking->at.seq)) {
         segment = queue->first;
         /* Of two that begin with the same record, the first: the second repeats it, or is what a crash left behind. */
-        while (segment && segment->next && segment->next->first.seq <= taking->at.seq && segment->next->first.seq > segment->first.seq)
+        while (segment && segment->next && segment->next->first.seq <= taking->at.seq &&
+               segment->next->first.seq > segment->first.seq)
             segment = segment->next;
     }
     reader_move(queue, segment);
@@ -747,7 +750,7 @@ void queue_arrive(struct queue *queue, struct queue_flight *flight, uint32_t par
     checkpoint_write(queue);
 }
 
-/* ---- Once a second ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Once a second ------------------------------------------------------------------------------------------------------- */
 
 static bool first_is(struct queue *queue, int64_t older_than_ms)
 {
@@ -762,8 +765,8 @@ static bool first_is(struct queue *queue, int64_t older_than_ms)
     return is;
 }
 
-/* Puts a segment's content into a new file, which takes its name and its descriptor: an fsync that has failed once proves nothing when
- * it succeeds the next time, and what is in memory belongs on the disk as soon as that takes it.  Not for the active one. */
+/* Puts a segment's content into a new file, which takes its name and its descriptor: an fsync that has failed once proves nothing
+ * when it succeeds the next time, and what is in memory belongs on the disk as soon as that takes it.  Not for the active one. */
 static bool segment_rewrite(struct queue *queue, struct segment *segment, uint64_t size)
 {
     char temporary[SEGMENT_NAME_SIZE + sizeof(DIRECTORY_NEW)];
@@ -904,7 +907,7 @@ void queue_sync(struct queue *queue)
         sync_told(queue, ".", errno);
 }
 
-/* ---- Figures ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Figures ------------------------------------------------------------------------------------------------------------- */
 
 static void figures_of(const struct checkpoint *at, struct queue_figures *figures)
 {
@@ -923,7 +926,7 @@ void queue_figures(struct queue *queue, struct queue_figures *figures)
     pthread_mutex_unlock(&queue->lock);
 }
 
-/* ---- Opening --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Opening ------------------------------------------------------------------------------------------------------------- */
 
 static bool segments_open(struct queue *queue)
 {
@@ -931,7 +934,8 @@ static bool segments_open(struct queue *queue)
     bool good = directory_list(&queue->files, true, &listing);
 
     if (listing.foreign)
-        tell(queue, true, "\"%s\" holds %" PRIu64 " files that are not the queue's, such as \"%s\": they are left alone", queue->path,
+        tell(queue, true, "\"%s\" holds %" PRIu64 " files that are not the queue's, such as \"%s\": they are left alone",
+             queue->path,
              listing.foreign, listing.example);
     for (size_t i = 0; good && i < listing.count; i++) {
         struct segment *segment = calloc(1, sizeof(*segment));
@@ -960,7 +964,8 @@ static struct queue_position records_end(const struct queue *queue)
     struct queue_position end = {0};
 
     for (struct segment *segment = queue->first; segment; segment = segment->next) {
-        struct segment_reader reader = {.fd = segment->fd, .salt = segment->first.salt, .end = segment->size, .chunk = queue->reader.chunk};
+        struct segment_reader reader = {.fd = segment->fd, .salt = segment->first.salt, .end = segment->size,
+                                        .chunk = queue->reader.chunk};
         struct segment_record record;
 
         if (segment->first.seq > end.seq)
@@ -994,7 +999,8 @@ static void positions_restore(struct queue *queue)
 
     if (!checkpoint_read(queue->files.checkpoint_fd, &queue->at, &empty)) {
         if (first)
-            tell(queue, true, "\"%s/" DIRECTORY_CHECKPOINT "\" is %s: everything in the queue is sent, perhaps a second time", queue->path,
+            tell(queue, true, "\"%s/" DIRECTORY_CHECKPOINT "\" is %s: everything in the queue is sent, perhaps a second time",
+                 queue->path,
                  empty ? "gone" : "damaged");
         queue->at = (struct checkpoint){.tail = end};
         if (first)
@@ -1064,7 +1070,7 @@ void queue_close(struct queue *queue)
     free(queue);
 }
 
-/* ---- Looking ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Looking ------------------------------------------------------------------------------------------------------------- */
 
 static void inspect_segment(const struct directory *files, const struct segment_name *name, uint8_t *chunk, bool whole,
                             const struct checkpoint *at, struct queue_segment_report *report)

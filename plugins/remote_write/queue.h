@@ -84,8 +84,8 @@ void queue_flight_free(struct queue_flight *flight);
 bool queue_wait(struct queue *queue, uint64_t samples, int64_t patience_ms, int64_t until_ns);
 /* Makes queue_wait return; any thread. */
 void queue_wake(struct queue *queue);
-/* The next records, at least one and up to so many samples and bytes of payload; a flight that a former life left on its way comes first, as it was.
- * 0: there are none.  Below 0: no memory.  The flight before is over. */
+/* The next records, at least one and up to so many samples and bytes of payload; a flight that a former life left on its way comes
+ * first, as it was. 0: there are none.  Below 0: no memory.  The flight before is over. */
 int queue_take(struct queue *queue, uint64_t max_samples, size_t max_bytes, struct queue_flight *flight);
 /* The flight is on its way in so many parts: from now on a later life takes it again just so. */
 void queue_depart(struct queue *queue, struct queue_flight *flight, uint32_t parts);

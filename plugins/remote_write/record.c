@@ -22,7 +22,7 @@ enum block { BLOCK_TIME, BLOCK_NEW_LABELS, BLOCK_LABELS };
 
 _Static_assert(RECORD_SAMPLES_MAX * SAMPLE_MAX <= UINT16_MAX, "a block's length has two bytes");
 
-/* ---- Writing ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------------------------------------------------------- */
 
 void record_writer_init(struct record_writer *writer, size_t headroom)
 {
@@ -177,7 +177,7 @@ uint8_t *record_end(struct record_writer *writer, size_t *length)
     return payload;
 }
 
-/* ---- Reading --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Reading ------------------------------------------------------------------------------------------------------------- */
 
 static bool get_varint(struct record_reader *reader, uint64_t *value)
 {
@@ -336,7 +336,7 @@ int record_sample(struct record_reader *reader, struct record_sample *sample)
     return 1;
 }
 
-/* ---- Labels ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Labels -------------------------------------------------------------------------------------------------------------- */
 
 /* A field of this tag, in full. */
 static const uint8_t *get_field(const uint8_t *at, const uint8_t *end, uint8_t tag, struct record_text *text)

@@ -21,7 +21,7 @@ struct relabel {
     struct rule rules[];
 };
 
-/* ---- Label sets ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Label sets ---------------------------------------------------------------------------------------------------------- */
 
 /* Where the label is, or belongs. */
 static size_t place_of(const struct label_set *set, const char *name, bool *there)
@@ -88,7 +88,7 @@ void label_set_free(struct label_set *set)
     *set = (struct label_set){0};
 }
 
-/* ---- Texts that rules make ---------------------------------------------------------------------------------------------------------- */
+/* ---- Texts that rules make ----------------------------------------------------------------------------------------------- */
 
 /* The text must not move while labels point into it: it has its room from the beginning. */
 static bool text_add(struct label_set *set, const char *text, size_t length)
@@ -152,7 +152,7 @@ static const char *source_of(struct label_set *set, const struct relabel_rule *r
     return text_end(set, begin, good);
 }
 
-/* ---- Rules ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Rules --------------------------------------------------------------------------------------------------------------- */
 
 static bool name_is_valid(const char *name, bool metric)
 {
@@ -248,7 +248,7 @@ enum relabel_result relabel_apply(const struct relabel *relabel, struct label_se
     return name_is_valid(label_set_get(set, RELABEL_NAME), true) ? RELABEL_SEND : RELABEL_FAILED;
 }
 
-/* ---- Life ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Life ---------------------------------------------------------------------------------------------------------------- */
 
 static bool rule_make(struct rule *rule, const struct relabel_rule *given, char *why, size_t why_size)
 {
@@ -258,7 +258,8 @@ static bool rule_make(struct rule *rule, const struct relabel_rule *given, char 
 
     rule->given = *given;
     if (on_values && !given->source_labels.count && given->action != RELABEL_REPLACE) {
-        snprintf(why, why_size, "relabel \"%s\": source_labels is missing; give the labels that regex is for, \"__name__\" for the name", given->name);
+        snprintf(why, why_size, "relabel \"%s\": source_labels is missing; give the labels that regex is for, "
+                                "\"__name__\" for the name", given->name);
         return false;
     }
     if (given->action == RELABEL_REPLACE && !given->target_label) {

@@ -1,7 +1,7 @@
 /* relabel.h - what a series is called where it is sent: external labels, job and instance, and the rules of the section.
  *
- * The actions and their options are those of Prometheus' write_relabel_configs, with POSIX extended regular expressions (regex(7)) in the
- * place of RE2; an expression matches the whole text.  A rule sees the labels as the ones before it have left them.
+ * The actions and their options are those of Prometheus' write_relabel_configs, with POSIX extended regular expressions (regex(7))
+ * in the place of RE2; an expression matches the whole text.  A rule sees the labels as the ones before it have left them.
  * Threads: a label set is one thread's; compiled rules are read only.
  */
 #ifndef REMOTE_WRITE_RELABEL_H
@@ -43,7 +43,8 @@ struct relabel;
 /* Compiles rules; NULL with the reason. */
 struct relabel *relabel_new(const struct relabel_rule *rules, size_t count, char *why, size_t why_size);
 void relabel_free(struct relabel *relabel);
-enum relabel_result { RELABEL_SEND, RELABEL_FILTERED, RELABEL_FAILED /* no memory, or too many labels, or no valid name is left */ };
+enum relabel_result { RELABEL_SEND, RELABEL_FILTERED,
+                     RELABEL_FAILED /* no memory, or too many labels, or no valid name is left */ };
 enum relabel_result relabel_apply(const struct relabel *relabel, struct label_set *set);
 
 #endif

@@ -1,7 +1,7 @@
 /* remote_write.c - pushes all samples to a receiver of Prometheus' remote write: options, life, figures, the command.
  *
- * What is consumed is named (catalog.h), made into records (record.h) and queued on disk (queue.h) before consume returns; the sender
- * (send.h) takes it from there.  Its header and the queue's say what is promised.
+ * What is consumed is named (catalog.h), made into records (record.h) and queued on disk (queue.h) before consume returns; the
+ * sender (send.h) takes it from there.  Its header and the queue's say what is promised.
  * Threads: the instance's own consumes and collects; the sender has two more.
  */
 #include "catalog.h"
@@ -50,7 +50,8 @@ static const struct weir_option rule_options[] = {
      .help = "What is done: keep or drop series, replace a label's value, rename labels (labelmap), keep or drop labels."},
     {.name = "source_labels", .type = WEIR_LIST, .max = 16, RULE(source_labels),
      .help = "Labels of which the values are joined and matched; __name__ is the metric's name."},
-    {.name = "separator", .type = WEIR_STRING, .dflt = ";", .min = 0, .max = 64, RULE(separator), .help = "What is put between them."},
+    {.name = "separator", .type = WEIR_STRING, .dflt = ";", .min = 0, .max = 64, RULE(separator),
+     .help = "What is put between them."},
     {.name = "regex", .type = WEIR_STRING, .dflt = ".*", .min = 1, .max = 4096, RULE(regex),
      .help = "POSIX extended regular expression, which has to match the whole text; for the label actions, of labels' names."},
     {.name = "target_label", .type = WEIR_STRING, .min = 1, .max = 256, RULE(target_label),
@@ -79,27 +80,33 @@ static const struct weir_option options[] = {
      .help = "Requests on their way at a time, at most."},
     {.name = "max_samples", .type = WEIR_INT, .dflt = "10000", .min = 100, .max = 100000, AT(max_samples),
      .help = "Samples in a request, at most."},
-    {.name = "batch_deadline", .type = WEIR_DURATION, .dflt = "5s", .min = SECOND_NS / 10, .max = 300 * SECOND_NS, AT(batch_deadline_ns),
+    {.name = "batch_deadline", .type = WEIR_DURATION, .dflt = "5s", .min = SECOND_NS / 10, .max = 300 * SECOND_NS,
+     AT(batch_deadline_ns),
      .help = "How long a sample waits for others to travel with."},
     {.name = "request_timeout", .type = WEIR_DURATION, .dflt = "30s", .min = SECOND_NS / 10, .max = 600 * SECOND_NS,
      AT(request_timeout_ns), .help = "After which an attempt has failed."},
-    {.name = "job", .type = WEIR_STRING, .dflt = "weir", .min = 1, .max = 4096, AT(job), .help = "Label job of series that have none."},
+    {.name = "job", .type = WEIR_STRING, .dflt = "weir", .min = 1, .max = 4096, AT(job),
+     .help = "Label job of series that have none."},
     {.name = "instance", .type = WEIR_STRING, .min = 1, .max = 4096, AT(instance),
      .help = "Label instance of series that have none; the host's name if unset."},
     {.name = "external_labels", .type = WEIR_LIST, .max = 20, AT(external_labels),
      .help = "Labels of series that do not have them, such as { \"cluster=orders\" }."},
-    {.name = "relabel", .type = WEIR_SECTION, .rows = rule_options, .row_size = sizeof(struct relabel_rule), .max = 1000, AT(relabel),
+    {.name = "relabel", .type = WEIR_SECTION, .rows = rule_options, .row_size = sizeof(struct relabel_rule), .max = 1000,
+     AT(relabel),
      .help = "Rules that choose and rename series, applied in this order."},
     {.name = "username", .type = WEIR_STRING, .min = 1, .max = 256, AT(username), .help = "For basic authentication."},
     {.name = "password", .type = WEIR_SECRET, AT(password), .help = "Its password; a file is read again for each request."},
-    {.name = "bearer_token", .type = WEIR_SECRET, AT(bearer_token), .help = "Token of bearer authentication; a file is read again for each request."},
-    {.name = "header", .type = WEIR_SECTION, .rows = header_options, .row_size = sizeof(struct header_row), .max = HEADERS_MAX, AT(headers),
+    {.name = "bearer_token", .type = WEIR_SECRET, AT(bearer_token),
+     .help = "Token of bearer authentication; a file is read again for each request."},
+    {.name = "header", .type = WEIR_SECTION, .rows = header_options, .row_size = sizeof(struct header_row), .max = HEADERS_MAX,
+     AT(headers),
      .help = "A header more, such as header \"X-Scope-OrgID\" { value = \"tenant\" }."},
     {.name = "on_auth_error", .type = WEIR_ENUM, .choices = auth_errors, .dflt = "hold", AT(on_auth_error),
-     .help = "What is done when the receiver answers 401 or 403: hold the queue, or drop the samples, as the specification has it."},
+     .help = "What is done when the receiver answers 401 or 403: hold the queue, or drop the samples, as the specification says."},
     {.name = "tls_ca_file", .type = WEIR_STRING, .min = 1, .max = 4096, AT(tls_ca_file),
      .help = "Authorities that the receiver's certificate may be of, in PEM; the system's if unset."},
-    {.name = "tls_cert_file", .type = WEIR_STRING, .min = 1, .max = 4096, AT(tls_cert_file), .help = "Certificate of the client, in PEM."},
+    {.name = "tls_cert_file", .type = WEIR_STRING, .min = 1, .max = 4096, AT(tls_cert_file),
+     .help = "Certificate of the client, in PEM."},
     {.name = "tls_key_file", .type = WEIR_STRING, .min = 1, .max = 4096, AT(tls_key_file), .help = "Its key, in PEM."},
     {.name = "tls_verify", .type = WEIR_BOOL, .dflt = "true", AT(tls_verify),
      .help = "Whether the receiver's certificate has to be valid, and for its name."},
@@ -107,21 +114,25 @@ static const struct weir_option options[] = {
      .help = "URL of a proxy; http_proxy and https_proxy of the environment count if unset."},
     {.name = NULL}};
 
-/* ---- Figures ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Figures ------------------------------------------------------------------------------------------------------------- */
 
 enum { /* with the label endpoint alone */
-    ACCEPTED, SENT, RETRIED, WRITTEN, PENDING, QUEUE_BYTES, QUEUE_MEMORY, QUEUE_SEGMENTS, QUEUE_OLDEST, WRITE_FAILURES, SYNC_FAILURES,
-    ENQUEUED_TIME, ACKED_TIME, BACKOFF, HELD, BYTES, FIGURES
+    ACCEPTED, SENT, RETRIED, WRITTEN, PENDING, QUEUE_BYTES, QUEUE_MEMORY, QUEUE_SEGMENTS, QUEUE_OLDEST, WRITE_FAILURES,
+    SYNC_FAILURES, ENQUEUED_TIME, ACKED_TIME, BACKOFF, HELD, BYTES, FIGURES
 };
 #define COUNTER(its_name, its_unit, its_help) \
-    {.size = sizeof(struct weir_family), .kind = WEIR_COUNTER, .name = "weir_remote_write_" its_name, .unit = its_unit, .help = its_help}
+    {.size = sizeof(struct weir_family), .kind = WEIR_COUNTER, .name = "weir_remote_write_" its_name, .unit = its_unit, \
+     .help = its_help}
 #define GAUGE(its_name, its_unit, its_help) \
-    {.size = sizeof(struct weir_family), .kind = WEIR_GAUGE, .name = "weir_remote_write_" its_name, .unit = its_unit, .help = its_help}
+    {.size = sizeof(struct weir_family), .kind = WEIR_GAUGE, .name = "weir_remote_write_" its_name, .unit = its_unit, \
+     .help = its_help}
 static const struct weir_family families[FIGURES] = {
-    [ACCEPTED] = COUNTER("samples_accepted_total", NULL, "Samples taken into the queue; sent, failed, dropped and pending add up to them"),
+    [ACCEPTED] = COUNTER("samples_accepted_total", NULL,
+                         "Samples taken into the queue; sent, failed, dropped and pending add up to them"),
     [SENT] = COUNTER("samples_sent_total", NULL, "Samples that the receiver has taken"),
     [RETRIED] = COUNTER("samples_retried_total", NULL, "Samples in requests that were sent again"),
-    [WRITTEN] = COUNTER("samples_written_total", NULL, "Samples that the receiver says it has written, or those of a request that it took, in 1.0"),
+    [WRITTEN] = COUNTER("samples_written_total", NULL,
+                        "Samples that the receiver says it has written, or those of a request that it took, in 1.0"),
     [PENDING] = GAUGE("samples_pending", NULL, "Samples that wait in the queue or are on their way"),
     [QUEUE_BYTES] = GAUGE("queue_bytes", "bytes", "Size of the queue"),
     [QUEUE_MEMORY] = GAUGE("queue_memory_bytes", "bytes", "What of the queue is in memory, as the disk does not take it"),
@@ -130,7 +141,8 @@ static const struct weir_family families[FIGURES] = {
     [WRITE_FAILURES] = COUNTER("queue_write_failures_total", NULL, "Writes to the queue's files that failed"),
     [SYNC_FAILURES] = COUNTER("queue_sync_failures_total", NULL, "Syncs of the queue's files that failed"),
     [ENQUEUED_TIME] = GAUGE("highest_enqueued_timestamp_seconds", "seconds", "When the newest sample came into the queue"),
-    [ACKED_TIME] = GAUGE("highest_acked_timestamp_seconds", "seconds", "When the newest sample that has arrived had come into the queue"),
+    [ACKED_TIME] = GAUGE("highest_acked_timestamp_seconds", "seconds",
+                         "When the newest sample that has arrived had come into the queue"),
     [BACKOFF] = GAUGE("backoff_seconds", "seconds", "Until the next attempt, after one that failed"),
     [HELD] = GAUGE("held", NULL, "Whether sending waits for somebody to mend credentials or the URL"),
     [BYTES] = COUNTER("sent_bytes_total", "bytes", "Bytes of bodies sent, compressed, attempts that failed included"),
@@ -175,7 +187,7 @@ static const char *endpoint(const struct remote_write *remote_write)
     return host->name(remote_write->self);
 }
 
-/* ---- What the queue and the sender ask for ---------------------------------------------------------------------------------------------- */
+/* ---- What the queue and the sender ask for ------------------------------------------------------------------------------- */
 
 static int64_t wall_ms(void *context)
 {
@@ -203,7 +215,7 @@ static int secret(void *context, int which, char *buffer, size_t size)
                         buffer, size);
 }
 
-/* ---- The sink ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- The sink ------------------------------------------------------------------------------------------------------------ */
 
 static int queue_record(struct remote_write *remote_write)
 {
@@ -288,7 +300,7 @@ static int visit_current(void *context, const struct weir_batch *batch)
     return consume(context, batch);
 }
 
-/* ---- The source --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- The source ---------------------------------------------------------------------------------------------------------- */
 
 struct row { /* values on their way to be published */
     struct weir_value values[FIGURES + QUEUE_OUTCOMES + SEND_STATUSES + PROTOCOLS + 2];
@@ -346,7 +358,7 @@ static int collect(void *state, const struct weir_pass *pass)
     return host->publish(remote_write->self, row.values, row.count);
 }
 
-/* ---- Checking ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Checking ------------------------------------------------------------------------------------------------------------ */
 
 static bool is_token(const char *text)
 {
@@ -363,7 +375,8 @@ static int check_url(struct weir_self *self, const char *option, const char *tex
         return WEIR_ENOMEM;
     if (curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME | (proxy ? CURLU_DEFAULT_SCHEME : 0)) != CURLUE_OK ||
         curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK)
-        status = host->fail(self, WEIR_ECONFIG, "%s: \"%s\" is not a URL, such as \"https://metrics.example/api/v1/write\"", option, text);
+        status = host->fail(self, WEIR_ECONFIG, "%s: \"%s\" is not a URL, such as \"https://metrics.example/api/v1/write\"", option,
+                            text);
     else if (!proxy && strcasecmp(scheme, "http") != 0 && strcasecmp(scheme, "https") != 0)
         status = host->fail(self, WEIR_ECONFIG, "%s: the scheme \"%s\" is neither http nor https", option, scheme);
     else if (!proxy && curl_url_get(url, CURLUPART_USER, &user, 0) == CURLUE_OK)
@@ -444,10 +457,11 @@ static int check(struct weir_self *self, const void *given)
     return WEIR_OK;
 }
 
-/* ---- Life ----------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Life ---------------------------------------------------------------------------------------------------------------- */
 
 /* One series for each value of a label. */
-static int series_of(struct remote_write *remote_write, const struct weir_family *family, const char *label, const char *const *values,
+static int series_of(struct remote_write *remote_write, const struct weir_family *family, const char *label,
+                     const char *const *values,
                      size_t count, uint32_t *handles)
 {
     struct weir_label labels[] = {{"endpoint", endpoint(remote_write)}, {label, NULL}};
@@ -476,7 +490,8 @@ static int figures_make(struct remote_write *remote_write)
         status = series_of(remote_write, &labelled[FAILED], "reason", &queue_outcome_names[QUEUE_REJECTED],
                            QUEUE_FULL - QUEUE_REJECTED, &remote_write->outcomes[QUEUE_REJECTED]);
     if (status >= 0)
-        status = series_of(remote_write, &labelled[DROPPED], "reason", &queue_outcome_names[QUEUE_FULL], QUEUE_OUTCOMES - QUEUE_FULL,
+        status = series_of(remote_write, &labelled[DROPPED], "reason", &queue_outcome_names[QUEUE_FULL],
+                           QUEUE_OUTCOMES - QUEUE_FULL,
                            &remote_write->outcomes[QUEUE_FULL]);
     if (status >= 0)
         status = series_of(remote_write, &labelled[REQUESTS], "status", status_names, SEND_STATUSES, remote_write->statuses);
@@ -532,16 +547,15 @@ static int start(void *state)
                                         .reserve_bytes = (uint64_t)config->queue_reserve_bytes,
                                         .max_age_ms = config->queue_max_age_ns / 1000000, .now_ms = wall_ms, .tell = tell,
                                         .context = remote_write};
-    const struct send_options send = {.url = config->url, .user_agent = "weir/" WEIR_VERSION,
-                                      .protocol = (enum send_protocol)config->protocol, .shards = (uint32_t)config->shards,
-                                      .max_samples = (uint64_t)config->max_samples, .deadline_ms = config->batch_deadline_ns / 1000000,
-                                      .timeout_ms = config->request_timeout_ns / 1000000,
-                                      .max_age_ms = config->queue_max_age_ns / 1000000, .drop_unauthorized = config->on_auth_error == 1,
-                                      .username = config->username, .has_bearer = config->bearer_token != NULL,
-                                      .headers = remote_write->headers, .nheaders = config->headers.count, .ca_file = config->tls_ca_file,
-                                      .cert_file = config->tls_cert_file, .key_file = config->tls_key_file, .proxy = config->proxy,
-                                      .verify = config->tls_verify, .wall_ns = host->wall_ns, .now_ns = host->now_ns, .secret = secret,
-                                      .tell = tell, .context = remote_write};
+    const struct send_options send = {
+        .url = config->url, .user_agent = "weir/" WEIR_VERSION, .protocol = (enum send_protocol)config->protocol,
+        .shards = (uint32_t)config->shards, .max_samples = (uint64_t)config->max_samples,
+        .deadline_ms = config->batch_deadline_ns / 1000000, .timeout_ms = config->request_timeout_ns / 1000000,
+        .max_age_ms = config->queue_max_age_ns / 1000000, .drop_unauthorized = config->on_auth_error == 1,
+        .username = config->username, .has_bearer = config->bearer_token != NULL, .headers = remote_write->headers,
+        .nheaders = config->headers.count, .ca_file = config->tls_ca_file, .cert_file = config->tls_cert_file,
+        .key_file = config->tls_key_file, .proxy = config->proxy, .verify = config->tls_verify, .wall_ns = host->wall_ns,
+        .now_ns = host->now_ns, .secret = secret, .tell = tell, .context = remote_write};
     char why[QUEUE_WHY_MAX];
 
     if (queue_open(&remote_write->queue, &queue, why, sizeof(why)) < 0)
@@ -583,7 +597,7 @@ static void destroy(void *state)
     free(remote_write);
 }
 
-/* ---- The command queue ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- The command queue --------------------------------------------------------------------------------------------------- */
 
 struct listing {
     struct weir_call *call;
@@ -597,10 +611,13 @@ static void list_segment(void *context, const struct queue_segment_report *segme
 
     listing->damaged_places += segment->damaged_places;
     listing->lost_samples += segment->lost_samples;
-    host->print(listing->call, 1, "%s  %10llu bytes  %8llu records  %10llu samples  %s", segment->name, (unsigned long long)segment->bytes,
-                (unsigned long long)segment->records, (unsigned long long)segment->samples, segment->settled ? "settled" : "waiting");
+    host->print(listing->call, 1, "%s  %10llu bytes  %8llu records  %10llu samples  %s", segment->name,
+                (unsigned long long)segment->bytes,
+                (unsigned long long)segment->records, (unsigned long long)segment->samples,
+                segment->settled ? "settled" : "waiting");
     if (segment->damaged_places || segment->lost_samples)
-        host->print(listing->call, 1, "  DAMAGED in %llu places, %llu samples are lost", (unsigned long long)segment->damaged_places,
+        host->print(listing->call, 1, "  DAMAGED in %llu places, %llu samples are lost",
+                    (unsigned long long)segment->damaged_places,
                     (unsigned long long)segment->lost_samples);
     host->print(listing->call, 1, "\n");
 }

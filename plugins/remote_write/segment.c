@@ -16,7 +16,7 @@ static const uint8_t magic[4] = {0xf7, 'W', 'R', 0xf7};
 _Static_assert(QUEUE_HEADER == 44, "the header below");
 enum { AT_LENGTH = 4, AT_SEQ = 8, AT_SAMPLE = 16, AT_TIME = 24, AT_SAMPLES = 32, AT_PAYLOAD_CRC = 36, AT_HEADER_CRC = 40 };
 
-/* ---- Names ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Names --------------------------------------------------------------------------------------------------------------- */
 
 void segment_name_format(char text[SEGMENT_NAME_SIZE], const struct segment_name *name)
 {
@@ -37,7 +37,7 @@ bool segment_name_parse(const char *text, struct segment_name *name)
     return true;
 }
 
-/* ---- Headers -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Headers ------------------------------------------------------------------------------------------------------------- */
 
 static void put32(uint8_t *at, uint32_t value)
 {
@@ -92,7 +92,7 @@ static bool header_parse(const uint8_t *bytes, uint32_t salt, struct segment_rec
     return record->length <= QUEUE_RECORD_MAX;
 }
 
-/* ---- Reading -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Reading ------------------------------------------------------------------------------------------------------------- */
 
 /* All of it, or less at the end of the file. */
 static size_t read_at(int fd, uint8_t *to, size_t length, uint64_t offset)

@@ -1,7 +1,7 @@
 /* segment.h - a file of the queue: records one after the other, each of which can be found and checked without the others.
  *
- * README.md has the format.  A record's two checksums begin with the salt in the file's name, so that no payload, whoever wrote what
- * is in it, can look like a record.  What is damaged is passed over to the next intact header.
+ * README.md has the format.  A record's two checksums begin with the salt in the file's name, so that no payload, whoever wrote
+ * what is in it, can look like a record.  What is damaged is passed over to the next intact header.
  * Threads: none of its own; a reader is one thread's.
  */
 #ifndef REMOTE_WRITE_SEGMENT_H

@@ -1,7 +1,7 @@
 /* send.c - flights, parts and requests over one libcurl multi handle; send.h is the contract.
  *
- * Read from the bottom.  A part is encoded window by window: what fits into a request.  Its body is kept until it is settled, so that
- * every attempt sends the same bytes.
+ * Read from the bottom.  A part is encoded window by window: what fits into a request.  Its body is kept until it is settled, so
+ * that every attempt sends the same bytes.
  */
 #include "send.h"
 
@@ -106,7 +106,7 @@ static bool stop_asked(struct sender *sender, int64_t *until_ns)
     return asked;
 }
 
-/* ---- Credentials ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Credentials --------------------------------------------------------------------------------------------------------- */
 
 /* One secret more into the checksum; false: it could not be read. */
 static bool secret_sum(const struct sender *sender, int which, uint32_t *sum)
@@ -165,22 +165,24 @@ static void headers_free(struct part *part)
 
 static bool headers_make(struct part *part)
 {
+    static const char *const type[PROTOCOLS] = {"Content-Type: application/x-protobuf",
+                                                "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request"};
+    static const char *const version[PROTOCOLS] = {"X-Prometheus-Remote-Write-Version: 0.1.0",
+                                                   "X-Prometheus-Remote-Write-Version: 2.0.0"};
     const struct send_options *options = &part->sender->options;
     bool good;
 
     headers_free(part);
-    good = header_add(part, part->protocol == PROTOCOL_1 ? "Content-Type: application/x-protobuf"
-                                                         : "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request") &&
-           header_add(part, "Content-Encoding: snappy") &&
-           header_add(part, part->protocol == PROTOCOL_1 ? "X-Prometheus-Remote-Write-Version: 0.1.0"
-                                                         : "X-Prometheus-Remote-Write-Version: 2.0.0") &&
-           header_add(part, "Expect:") && (!options->has_bearer || header_add_secret(part, "Authorization", "Bearer ", SEND_BEARER));
+    good = header_add(part, type[part->protocol]) && header_add(part, "Content-Encoding: snappy") &&
+           header_add(part, version[part->protocol]) &&
+           header_add(part, "Expect:") &&
+           (!options->has_bearer || header_add_secret(part, "Authorization", "Bearer ", SEND_BEARER));
     for (size_t i = 0; good && i < options->nheaders; i++)
         good = header_add_secret(part, options->headers[i].name, "", options->headers[i].secret);
     return good;
 }
 
-/* ---- Requests ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Requests ------------------------------------------------------------------------------------------------------------ */
 
 static size_t on_header(char *line, size_t size, size_t count, void *context)
 {
@@ -343,14 +345,15 @@ static void part_settle(struct part *part, enum queue_outcome taken, uint64_t sa
     part_next(part);
 }
 
-/* ---- Answers ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Answers ------------------------------------------------------------------------------------------------------------- */
 
 static void told_well(struct sender *sender)
 {
     if (!sender->failing)
         return;
     sender->failing = false;
-    tell(sender, false, "sends to %s again, after %.0f s", sender->options.url, (double)(now_ns(sender) - sender->failing_since_ns) / 1e9);
+    tell(sender, false, "sends to %s again, after %.0f s", sender->options.url,
+         (double)(now_ns(sender) - sender->failing_since_ns) / 1e9);
 }
 
 /* Once per outage. */
@@ -371,10 +374,12 @@ static void told_failing(struct sender *sender, const struct part *part, const c
 
 static void count(struct sender *sender, const struct part *part, uint64_t written)
 {
-    int status = part->answer.status;
+    /* one that is none counts as 4xx, and is final like these */
+    int status = part->answer.status, hundreds = status / 100 > 5 ? 4 : status / 100;
+    size_t class = hundreds < 2 ? SEND_FAILED : (size_t)(SEND_2XX + hundreds - 2);
 
     pthread_mutex_lock(&sender->lock);
-    sender->figures.requests[status == 0 ? SEND_FAILED : status < 300 ? SEND_2XX : status < 400 ? SEND_3XX : status < 500 ? SEND_4XX : SEND_5XX]++;
+    sender->figures.requests[class]++;
     sender->figures.written_samples += written;
     pthread_mutex_unlock(&sender->lock);
 }
@@ -391,7 +396,8 @@ static void part_rejected(struct part *part)
     char text[ANSWER_TEXT_SIZE];
 
     answer_text(&part->answer, text);
-    tell(sender, true, "%s answered %d%s%s: %llu samples are refused for good", sender->options.url, part->answer.status, *text ? ", " : "",
+    tell(sender, true, "%s answered %d%s%s: %llu samples are refused for good", sender->options.url, part->answer.status,
+         *text ? ", " : "",
          text, (unsigned long long)(part->samples - (written < part->samples ? written : part->samples)));
     part_settle(part, QUEUE_SENT, written, QUEUE_REJECTED);
 }
@@ -419,7 +425,8 @@ static void part_fall_back(struct part *part)
     struct sender *sender = part->sender;
 
     if (sender->protocol == PROTOCOL_2)
-        tell(sender, false, "%s does not take remote write 2.0 (it answered %d): 1.0 is used", sender->options.url, part->answer.status);
+        tell(sender, false, "%s does not take remote write 2.0 (it answered %d): 1.0 is used", sender->options.url,
+             part->answer.status);
     sender->protocol = PROTOCOL_1;
     sender->proven = true;
     part_next(part);
@@ -448,10 +455,12 @@ static void part_answered(struct part *part, CURLcode result)
     enum verdict verdict;
     uint64_t written;
     long status = 0;
+    bool whole;
 
     curl_easy_getinfo(part->easy, CURLINFO_RESPONSE_CODE, &status);
     /* One with too long a body has said all that counts; otherwise half an answer is none. */
-    part->answer.status = result == CURLE_OK || (result == CURLE_WRITE_ERROR && part->answer.body_bytes > ANSWER_BODY_MAX) ? (int)status : 0;
+    whole = result == CURLE_OK || (result == CURLE_WRITE_ERROR && part->answer.body_bytes > ANSWER_BODY_MAX);
+    part->answer.status = whole ? (int)status : 0;
     verdict = answer_verdict(&part->answer, part->protocol, sender->options.protocol == SEND_AUTO, sender->proven);
     if (verdict == VERDICT_HOLD && sender->options.drop_unauthorized && status >= 400)
         verdict = VERDICT_REJECTED;
@@ -480,7 +489,7 @@ static void memory_wait(void)
     nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
 }
 
-/* ---- Flights ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Flights ------------------------------------------------------------------------------------------------------------- */
 
 /* While credentials are refused: whether there are others now. */
 static void look_at_credentials(struct sender *sender, int64_t now)
@@ -662,7 +671,8 @@ static void *sender_main(void *context)
         if (!flight->done && flight->parts <= 1) {
             uint64_t parts = (flight->samples + part_samples(sender) - 1) / part_samples(sender);
 
-            queue_depart(sender->queue, flight, parts > sender->options.shards ? sender->options.shards : parts ? (uint32_t)parts : 1);
+            queue_depart(sender->queue, flight,
+                         parts > sender->options.shards ? sender->options.shards : parts ? (uint32_t)parts : 1);
         }
         if (!fly(sender))
             break;
@@ -670,7 +680,7 @@ static void *sender_main(void *context)
     return NULL;
 }
 
-/* ---- Life -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Life ---------------------------------------------------------------------------------------------------------------- */
 
 static void *syncer_main(void *context)
 {

@@ -1,8 +1,8 @@
 /* send.h - takes records from the queue, sends them, and settles what became of them.
  *
  * One thread per endpoint, from sender_start to sender_stop.  It takes flights of records: each is split by label set into at most
- * `shards` parts, each part is sent in one request after the other, and the next flight is taken when all parts have arrived.  So the
- * samples of a series leave in order, at most one request per shard is on its way, and never more than a flight in memory.
+ * `shards` parts, each part is sent in one request after the other, and the next flight is taken when all parts have arrived.  So
+ * the samples of a series leave in order, at most one request per shard is on its way, and never more than a flight in memory.
  * Another thread makes the queue durable once a second, so that sending does not wait for the disk either.
  *
  * Nothing is followed, nothing is sent to another host, certificates are verified unless an option says otherwise.
@@ -49,12 +49,13 @@ struct sender;
 
 /* The queue stays the caller's.  Below 0: no thread, or no memory. */
 int sender_start(struct sender **out, const struct send_options *options, struct queue *queue);
-/* Sends what waits as long as the receiver takes it, until a time (CLOCK_MONOTONIC) at most, and ends.  What is left stays queued. */
+/* Sends what waits as long as the receiver takes it, until a time (CLOCK_MONOTONIC) at most, and ends.  The rest stays queued. */
 void sender_stop(struct sender *sender, int64_t until_ns);
 
 enum { SEND_2XX, SEND_3XX, SEND_4XX, SEND_5XX, SEND_FAILED, SEND_STATUSES }; /* of requests; failed: no answer */
 struct sender_figures {
-    uint64_t requests[SEND_STATUSES], retried_samples, written_samples, bytes; /* written: as the receiver says, or of a 2xx in 1.0 */
+    /* written: as the receiver says, or of a 2xx in 1.0 */
+    uint64_t requests[SEND_STATUSES], retried_samples, written_samples, bytes;
     int64_t acked_ms;       /* when the newest record that has arrived was accepted; 0: none yet */
     double backoff_seconds; /* until the next attempt; 0: none waits */
     enum protocol protocol; /* in use */

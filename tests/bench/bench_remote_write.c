@@ -1,5 +1,5 @@
-/* bench_remote_write.c - samples per second through the stages of remote_write, one core: into records, out of them as bodies of 1.0 and
- * 2.0, compressed; 190,000 series of the shape of pg_stat_user_tables, steady membership.
+/* bench_remote_write.c - samples per second through the stages of remote_write, one core: into records, out of them as bodies of
+ * 1.0 and 2.0, compressed; 190,000 series of the shape of pg_stat_user_tables, steady membership.
  */
 #include "encode.h"
 #include "record.h"
@@ -69,7 +69,8 @@ static void flight_add(struct queue_flight *flight, struct record_writer *writer
     flight->bytes = realloc(flight->bytes, flight->length + length);
     memcpy(flight->bytes + flight->length, payload, length);
     flight->records = realloc(flight->records, (flight->count + 1) * sizeof(*flight->records));
-    flight->records[flight->count++] = (struct queue_record){.offset = flight->length, .length = length, .samples = writer->samples};
+    flight->records[flight->count++] = (struct queue_record){.offset = flight->length, .length = length,
+                                                             .samples = writer->samples};
     flight->length += length;
     flight->samples += writer->samples;
 }
@@ -141,7 +142,9 @@ int main(void)
             /* As the sender has it: flights of so many records as fill a request. */
             for (size_t first = 0; first < flight.count; first += part.count) {
                 part.records = flight.records + first;
-                part.count = flight.count - first < WINDOW / RECORD_SAMPLES_MAX ? flight.count - first : WINDOW / RECORD_SAMPLES_MAX;
+                part.count = WINDOW / RECORD_SAMPLES_MAX;
+                if (part.count > flight.count - first)
+                    part.count = flight.count - first;
                 if (encode(encoder, protocol, &part, &window, &out) < 0)
                     return 1;
                 raw += out.raw_length;
@@ -150,7 +153,8 @@ int main(void)
             if ((double)SAMPLES / (now_s() - began) > best)
                 best = (double)SAMPLES / (now_s() - began);
         }
-        printf("remote_write: encode and compress %s      %6.1f M samples/s (goal %d M) %s; %.1f bytes per sample, %.1f before snappy\n",
+        printf("remote_write: encode and compress %s      %6.1f M samples/s (goal %d M) %s; %.1f bytes per sample, "
+               "%.1f before snappy\n",
                protocol == PROTOCOL_1 ? "1.0" : "2.0", best / 1e6, protocol == PROTOCOL_1 ? 10 : 15,
                best / 1e6 >= (protocol == PROTOCOL_1 ? 10 : 15) ? "met" : "MISSED", (double)compressed / (double)SAMPLES,
                (double)raw / (double)SAMPLES);

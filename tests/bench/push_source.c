@@ -28,7 +28,8 @@ static uint64_t next(struct source *source)
 
 static int create(struct weir_self *self, const void *config, void **state)
 {
-    static const char *const names[FIGURES] = {"seq_scan", "seq_tup_read", "idx_scan", "idx_tup_fetch", "n_tup_ins", "n_tup_upd", "n_tup_del",
+    static const char *const names[FIGURES] = {"seq_scan", "seq_tup_read", "idx_scan", "idx_tup_fetch", "n_tup_ins", "n_tup_upd",
+                                               "n_tup_del",
         "n_tup_hot_upd", "n_live_tup", "n_dead_tup", "n_mod_since_analyze", "n_ins_since_vacuum", "last_vacuum", "last_autovacuum",
         "last_analyze", "last_autoanalyze", "vacuum_count", "autovacuum_count", "analyze_count"};
     const struct weir_group group = {.size = sizeof(group), .name = "tables"};
@@ -46,7 +47,8 @@ static int create(struct weir_self *self, const void *config, void **state)
         return status;
     for (unsigned f = 0; f < FIGURES; f++) {
         char name[64];
-        const struct weir_family family = {.size = sizeof(family), .kind = WEIR_COUNTER, .name = name, .help = "One figure of the statistics view"};
+        const struct weir_family family = {.size = sizeof(family), .kind = WEIR_COUNTER, .name = name,
+                                           .help = "One figure of the statistics view"};
 
         snprintf(name, sizeof(name), "pg_stat_user_tables_%s", names[f]);
         if ((status = host->family(self, &family, &families[f])) < 0)
@@ -54,7 +56,8 @@ static int create(struct weir_self *self, const void *config, void **state)
     }
     for (unsigned t = 0; t < TABLES; t++) {
         char relname[32];
-        const struct weir_label labels[] = {{"datname", "bench"}, {"relname", relname}, {"schemaname", "public"}, {"server", "127.0.0.1:5432"}};
+        const struct weir_label labels[] = {{"datname", "bench"}, {"relname", relname}, {"schemaname", "public"},
+                                            {"server", "127.0.0.1:5432"}};
 
         snprintf(relname, sizeof(relname), "tab_%u", t);
         if ((status = host->series(self, source->group, labels, 4, families, FIGURES, handles)) < 0)
@@ -83,7 +86,8 @@ static int collect(void *state, const struct weir_pass *pass)
 }
 
 static const struct weir_plugin plugin = {
-    .size = sizeof(plugin), .abi_minor = WEIR_ABI_MINOR, .roles = WEIR_SOURCE, .flags = WEIR_SINGLE, .name = "push_source", .version = "1",
+    .size = sizeof(plugin), .abi_minor = WEIR_ABI_MINOR, .roles = WEIR_SOURCE, .flags = WEIR_SINGLE, .name = "push_source",
+    .version = "1",
     .summary = "for the benchmark of pushing", .create = create, .collect = collect, .destroy = free};
 
 const struct weir_plugin *weir_plugin_v1(const struct weir_host *table)

@@ -1,5 +1,5 @@
-/* fuzz_remote_write.c - any bytes as a segment of the queue, as a checkpoint, as a record and as the answer of a receiver: no crash, and
- * what is found is within its bounds.
+/* fuzz_remote_write.c - any bytes as a segment of the queue, as a checkpoint, as a record and as the answer of a receiver: no
+ * crash, and what is found is within its bounds.
  *
  * The first byte chooses.
  */
@@ -92,7 +92,8 @@ static void fuzz_record(const uint8_t *data, size_t size)
     static struct encoder *encoder;
     uint8_t *tight = malloc(size ? size : 1);
     struct queue_record record = {.length = size};
-    struct queue_flight flight = {.bytes = memcpy(tight, data, size), .length = size, .records = &record, .count = 1, .parts = 1 + size % 3};
+    struct queue_flight flight = {.bytes = memcpy(tight, data, size), .length = size, .records = &record, .count = 1,
+                                  .parts = 1 + size % 3};
     struct record_sample sample;
     uint64_t samples = 0;
 

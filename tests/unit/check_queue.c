@@ -261,7 +261,7 @@ static void file_write(const char *path, const void *bytes, size_t size)
     fclose(file);
 }
 
-/* ---- The ordinary ------------------------------------------------------------------------------------------------------------------ */
+/* ---- The ordinary -------------------------------------------------------------------------------------------------------- */
 
 START_TEST(checksums)
 {
@@ -394,7 +394,7 @@ START_TEST(waiting_and_waking)
     queue_close(queue);
 }
 
-/* ---- Bounds --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Bounds -------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(bounded_by_bytes)
 {
@@ -467,7 +467,7 @@ START_TEST(old_files_go)
     queue_close(queue);
 }
 
-/* ---- Faults ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Faults -------------------------------------------------------------------------------------------------------------- */
 
 static int open_status(char *why)
 {
@@ -589,7 +589,8 @@ static void damaged_state(const char *path, const uint8_t *bytes, size_t size, u
     queue = open_queue();
     came = drain(queue, 1000);
     f = balanced(queue);
-    ck_assert_msg(came + f.outcomes[QUEUE_DAMAGED] == f.appended - 1, "%s at %zu: %lu came, %lu counted as damaged, of %lu", what, where,
+    ck_assert_msg(came + f.outcomes[QUEUE_DAMAGED] == f.appended - 1, "%s at %zu: %lu came, %lu counted as damaged, of %lu", what,
+                  where,
                   (unsigned long)came, (unsigned long)f.outcomes[QUEUE_DAMAGED], (unsigned long)f.appended);
     ck_assert_msg(came >= 90 - records * 10, "%s at %zu: only %lu samples came", what, where, (unsigned long)came);
     for (uint32_t i = 10; i < 100; i++)

@@ -1,7 +1,7 @@
 /* check_remote_write.c - the parts of the plugin remote_write that need no network: naming, records, requests, answers.
  *
- * Requests are decompressed by libsnappy and decoded by protobuf-c, from messages of their own (remote_write_*.proto), and compared with
- * what went in, one by one.
+ * Requests are decompressed by libsnappy and decoded by protobuf-c, from messages of their own (remote_write_*.proto), and
+ * compared with what went in, one by one.
  */
 #include "answer.h"
 #include "catalog.h"
@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- A host with series that are made up ---------------------------------------------------------------------------------------------- */
+/* ---- A host with series that are made up --------------------------------------------------------------------------------- */
 
 #define SERIES 3000u
 struct made_up {
@@ -38,8 +38,10 @@ static int series_info(struct weir_self *self, uint32_t handle, struct weir_seri
     (void)self;
     if (!one->nlabels)
         return WEIR_ESTALE;
-    *info = (struct weir_series_info){.size = sizeof(*info), .kind = one->kind, .family = handle % 7 + 1, .source = handle % 2, .group = 1,
-                                      .name = one->name, .unit = handle % 7 == 2 ? "seconds" : NULL, .help = "Some \"help\"\n\xc3\xa9",
+    *info = (struct weir_series_info){.size = sizeof(*info), .kind = one->kind, .family = handle % 7 + 1, .source = handle % 2,
+                                      .group = 1,
+                                      .name = one->name, .unit = handle % 7 == 2 ? "seconds" : NULL,
+                                      .help = "Some \"help\"\n\xc3\xa9",
                                       .labels = one->labels, .nlabels = one->nlabels};
     return WEIR_OK;
 }
@@ -53,7 +55,8 @@ static void make_up(void)
 
         sprintf(one->name, "family_%u", i % 7);
         sprintf(one->value, "t%u\xe2\x82\xac", i / 7);
-        one->kind = (const uint32_t[]){WEIR_GAUGE, WEIR_COUNTER, WEIR_UNKNOWN, WEIR_INFO, WEIR_HISTOGRAM, WEIR_SUMMARY, WEIR_COUNTER}[i % 7];
+        one->kind = (const uint32_t[]){WEIR_GAUGE, WEIR_COUNTER, WEIR_UNKNOWN, WEIR_INFO, WEIR_HISTOGRAM, WEIR_SUMMARY,
+                                       WEIR_COUNTER}[i % 7];
         one->labels[0] = (struct weir_label){"Upper", "before"};
         one->labels[1] = (struct weir_label){"a_table", one->value};
         one->labels[2] = (struct weir_label){"zone", "inner"};
@@ -79,7 +82,7 @@ static struct relabel *rules(const struct relabel_rule *given, size_t count)
     return relabel;
 }
 
-/* ---- A flight ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- A flight ------------------------------------------------------------------------------------------------------------ */
 
 static uint64_t bits_of(double value)
 {
@@ -116,7 +119,8 @@ static void add_record(struct queue_flight *flight, struct record_writer *writer
     flight->bytes = realloc(flight->bytes, flight->length + length);
     memcpy(flight->bytes + flight->length, payload, length);
     flight->records = realloc(flight->records, (flight->count + 1) * sizeof(*flight->records));
-    flight->records[flight->count++] = (struct queue_record){.offset = flight->length, .length = length, .samples = writer->samples};
+    flight->records[flight->count++] = (struct queue_record){.offset = flight->length, .length = length,
+                                                             .samples = writer->samples};
     flight->length += length;
     flight->samples += writer->samples;
 }
@@ -138,7 +142,8 @@ static struct queue_flight flight_make(struct catalog *catalog)
 
             ck_assert_ptr_nonnull(series);
             while (record_add(&writer, series->family, series->labels, TIME_MS + pass * 15000,
-                              i % 11 == 7 ? RECORD_STALENESS : integer ? RECORD_U64 : RECORD_F64, integer ? i * UINT64_C(1000) : bits, start) == 0) {
+                              i % 11 == 7 ? RECORD_STALENESS : integer ? RECORD_U64 : RECORD_F64,
+                              integer ? i * UINT64_C(1000) : bits, start) == 0) {
                 add_record(&flight, &writer);
                 record_begin(&writer);
             }
@@ -355,7 +360,7 @@ START_TEST(metadata_again)
     relabel_free(relabel);
 }
 
-/* ---- Records -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Records ------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(records_are_bounded)
 {
@@ -407,7 +412,7 @@ START_TEST(records_cut)
     relabel_free(relabel);
 }
 
-/* ---- Naming ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Naming -------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(catalog_forgets)
 {
@@ -451,12 +456,15 @@ START_TEST(relabelling)
         {{.action = RELABEL_KEEP, .source_labels = LIST(l_name), .regex = "redis|pg_x"}, "pg_x{a=\"1\",b=\"two\"}"},
         {{.action = RELABEL_DROP, .source_labels = LIST(l_two), .separator = ";", .regex = "1;two"}, NULL},
         {{.action = RELABEL_DROP, .source_labels = LIST(l_two), .separator = "-", .regex = "1;two"}, "pg_x{a=\"1\",b=\"two\"}"},
-        {{.action = RELABEL_REPLACE, .source_labels = LIST(l_name), .regex = "pg_(.*)", .target_label = "__name__", .replacement = "my_$1"},
+        {{.action = RELABEL_REPLACE, .source_labels = LIST(l_name), .regex = "pg_(.*)", .target_label = "__name__",
+          .replacement = "my_$1"},
          "my_x{a=\"1\",b=\"two\"}"},
-        {{.action = RELABEL_REPLACE, .regex = ".*", .target_label = "env", .replacement = "prod"}, "pg_x{a=\"1\",b=\"two\",env=\"prod\"}"},
+        {{.action = RELABEL_REPLACE, .regex = ".*", .target_label = "env", .replacement = "prod"},
+         "pg_x{a=\"1\",b=\"two\",env=\"prod\"}"},
         {{.action = RELABEL_REPLACE, .source_labels = LIST(l_two), .separator = ";", .regex = "(.*);(t)(wo)", .target_label = "a",
           .replacement = "${2}$3$$$1$9"}, "pg_x{a=\"two$1\",b=\"two\"}"},
-        {{.action = RELABEL_REPLACE, .source_labels = LIST(l_a), .regex = "1", .target_label = "b", .replacement = ""}, "pg_x{a=\"1\"}"},
+        {{.action = RELABEL_REPLACE, .source_labels = LIST(l_a), .regex = "1", .target_label = "b", .replacement = ""},
+         "pg_x{a=\"1\"}"},
         {{.action = RELABEL_REPLACE, .source_labels = LIST(l_a), .regex = "2", .target_label = "b", .replacement = ""},
          "pg_x{a=\"1\",b=\"two\"}"},
         {{.action = RELABEL_REPLACE, .source_labels = LIST(l_a), .regex = "(.*)", .target_label = "9$1", .replacement = "x"},
@@ -482,7 +490,8 @@ START_TEST(relabelling)
 
             for (size_t k = 0; k < set.count; k++)
                 if (strcmp(set.labels[k].name, "__name__") != 0)
-                    n += (size_t)sprintf(got + n, "%s%s=\"%s\"", got[n - 1] == '{' ? "" : ",", set.labels[k].name, set.labels[k].value);
+                    n += (size_t)sprintf(got + n, "%s%s=\"%s\"", got[n - 1] == '{' ? "" : ",", set.labels[k].name,
+                                         set.labels[k].value);
             strcpy(got + n, "}");
         }
         ck_assert_msg((result == RELABEL_SEND) == (cases[i].expected != NULL), "case %zu: %s", i, got);
@@ -531,7 +540,7 @@ START_TEST(many_labels)
     ck_assert_str_eq(label_set_get(&set, "more"), "v");
 }
 
-/* ---- Answers ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Answers ------------------------------------------------------------------------------------------------------------- */
 
 static struct answer answer_of(int status, const char *headers)
 {
@@ -580,7 +589,8 @@ START_TEST(verdicts)
 
         ck_assert_msg(answer_verdict(&answer, PROTOCOL_1, true, true) == cases[i].in_1, "%d in 1.0", cases[i].status);
         ck_assert_msg(answer_verdict(&answer, PROTOCOL_2, true, false) == cases[i].in_2, "%d in 2.0", cases[i].status);
-        ck_assert_msg(answer_verdict(&answer, PROTOCOL_2, true, true) == cases[i].in_2_proven, "%d in 2.0, proven", cases[i].status);
+        ck_assert_msg(answer_verdict(&answer, PROTOCOL_2, true, true) == cases[i].in_2_proven, "%d in 2.0, proven",
+                      cases[i].status);
         ck_assert_msg(answer_verdict(&answer, PROTOCOL_2, false, true) == cases[i].in_2_alone, "%d in 2.0 alone", cases[i].status);
     }
 }
