@@ -48,7 +48,7 @@ void catalog_free(struct catalog *catalog)
     free(catalog);
 }
 
-/* ---- Texts ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Texts ------------------------------------------------------------------------------------------------------- */
 
 static bool texts_grow(struct catalog *catalog)
 {
@@ -100,7 +100,7 @@ static void text_drop(struct catalog *catalog, uint32_t index)
     series->text = NULL;
 }
 
-/* ---- Series ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Series ------------------------------------------------------------------------------------------------------ */
 
 static void state_set(struct catalog *catalog, struct catalog_series *series, enum catalog_state state)
 {

@@ -10,7 +10,9 @@
 #include "packets.h"
 
 /* Why a series is sent, or is not. */
-enum catalog_state { CATALOG_UNNAMED, CATALOG_SENT, CATALOG_FILTERED, CATALOG_KIND, CATALOG_COLLISION, CATALOG_TOO_LONG, CATALOG_STATES };
+enum catalog_state {
+    CATALOG_UNNAMED, CATALOG_SENT, CATALOG_FILTERED, CATALOG_KIND, CATALOG_COLLISION, CATALOG_TOO_LONG, CATALOG_STATES
+};
 struct catalog_series {
     uint32_t handle;          /* 0: none */
     uint32_t group, source;
@@ -30,7 +32,7 @@ void catalog_free(struct catalog *catalog);
 /* Names all series anew, by these rules; counters go on. */
 void catalog_rename(struct catalog *catalog, const struct naming *naming, bool info_is_sent, bool counters_are_gauges);
 
-/* What is known of the handle, which is looked up if it is new; NULL: it has ended already, or there is no memory.  Until the next call. */
+/* What is known of the handle until the next call; a new one is looked up.  NULL: it has ended already, or there is no memory. */
 struct catalog_series *catalog_get(struct catalog *catalog, uint32_t handle);
 /* NULL: it is not known any more. */
 struct catalog_series *catalog_known(struct catalog *catalog, uint32_t handle);

@@ -1,7 +1,7 @@
 /* counter.h - what of a cumulative counter has not been sent yet.
  *
- * The first value is the baseline: what was counted before is nobody's.  A value below the last one means that counting began again at 0.
- * A delta that could not be sent is given back, and is in the next one; so only what the network loses is lost.
+ * The first value is the baseline: what was counted before is nobody's.  A value below the last one means that counting began
+ * again at 0.  A delta that could not be sent is given back, and is in the next one; so only what the network loses is lost.
  * Integers are exact.  Of doubles, millionths are sent and the rest stays for the next delta, so that nothing adds up.
  */
 #ifndef STATSD_COUNTER_H

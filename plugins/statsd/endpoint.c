@@ -38,7 +38,7 @@ struct endpoint {
     struct endpoint_figures *figures;
 };
 
-/* ---- Addresses -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Addresses --------------------------------------------------------------------------------------------------- */
 
 bool endpoint_is_unix(const char *address)
 {
@@ -127,7 +127,7 @@ void endpoint_free(struct endpoint *endpoint)
     free(endpoint);
 }
 
-/* ---- Names ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Names ------------------------------------------------------------------------------------------------------- */
 
 static bool is_found(const struct endpoint *endpoint, const struct lookup_address *address)
 {
@@ -189,7 +189,7 @@ void endpoint_open(struct endpoint *endpoint)
     }
 }
 
-/* ---- Sockets ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Sockets ----------------------------------------------------------------------------------------------------- */
 
 static bool socket_connect(struct endpoint *endpoint, const struct lookup_address *address)
 {
@@ -227,7 +227,7 @@ static enum endpoint_outcome socket_open(struct endpoint *endpoint)
     return endpoint->found.count ? ENDPOINT_FAILED : ENDPOINT_UNRESOLVED;
 }
 
-/* ---- Sending ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Sending ----------------------------------------------------------------------------------------------------- */
 
 /* What is sent at a time takes its time at max_rate; the next has to wait for that. */
 static bool pace(struct endpoint *endpoint, size_t bytes, int64_t deadline_ns)
@@ -257,7 +257,8 @@ static enum endpoint_outcome failed(struct endpoint *endpoint, int error, int64_
     case EINTR:
         return ENDPOINT_SENT;
     case EAGAIN:
-        if (endpoint->host->now_ns() < deadline_ns && endpoint->host->wait_fd(endpoint->self, endpoint->fd, POLLOUT, deadline_ns) > 0)
+        if (endpoint->host->now_ns() < deadline_ns &&
+            endpoint->host->wait_fd(endpoint->self, endpoint->fd, POLLOUT, deadline_ns) > 0)
             return ENDPOINT_SENT;
         endpoint->down = ENDPOINT_FULL;
         return ENDPOINT_FULL;
@@ -300,7 +301,8 @@ static bool is_refused(struct endpoint *endpoint)
     return true;
 }
 
-void endpoint_send(struct endpoint *endpoint, const struct packets *packets, int64_t began_ns, enum endpoint_outcome outcomes[PACKETS_MAX])
+void endpoint_send(struct endpoint *endpoint, const struct packets *packets, int64_t began_ns,
+                   enum endpoint_outcome outcomes[PACKETS_MAX])
 {
     const int64_t deadline_ns = began_ns + endpoint->timeout_ns;
     struct mmsghdr messages[PACKETS_MAX];
@@ -358,8 +360,8 @@ static void tell(struct endpoint *endpoint)
                   endpoint->lookup_error ? gai_strerror(endpoint->lookup_error) : "the name server does not answer");
         break;
     case ENDPOINT_REFUSED:
-        host->log(endpoint->self, WEIR_WARNING, "nobody receives at \"%s\": %s; counters wait, all else is dropped", endpoint->address,
-                  strerror(endpoint->error));
+        host->log(endpoint->self, WEIR_WARNING, "nobody receives at \"%s\": %s; counters wait, all else is dropped",
+                  endpoint->address, strerror(endpoint->error));
         break;
     case ENDPOINT_FULL:
         host->log(endpoint->self, WEIR_WARNING, "\"%s\" is too slow: counters wait, all else that does not fit is dropped",

@@ -1,9 +1,9 @@
 /* endpoint.h - where datagrams go: a socket to an address, or to a name that is looked up again and again.
  *
- * Nothing is sent twice.  A datagram leaves, or is given up with a reason.  What fails for all holds for the rest of the cycle, which ends
- * with a flush, so that nobody waits or knocks for every datagram; in the next cycle it is tried again.
- * A host that refuses says so with the next send, by ICMP.  Then the first datagram of a cycle goes alone, and if it is refused at once,
- * as on loopback, it counts as not sent.
+ * Nothing is sent twice.  A datagram leaves, or is given up with a reason.  What fails for all holds for the rest of the cycle,
+ * which ends with a flush, so that nobody waits or knocks for every datagram; in the next cycle it is tried again.  A host that
+ * refuses says so with the next send, by ICMP.  Then the first datagram of a cycle goes alone, and if it is refused at once, as
+ * on loopback, it counts as not sent.
  * Threads: the sink's.
  */
 #ifndef STATSD_ENDPOINT_H
@@ -45,7 +45,8 @@ void endpoint_free(struct endpoint *endpoint);
 /* Has the name looked up, and waits for the answer until the timeout. */
 void endpoint_open(struct endpoint *endpoint);
 /* Sends all datagrams and says of each what became of it.  Waits until the timeout from `began_ns` at most. */
-void endpoint_send(struct endpoint *endpoint, const struct packets *packets, int64_t began_ns, enum endpoint_outcome outcomes[PACKETS_MAX]);
+void endpoint_send(struct endpoint *endpoint, const struct packets *packets, int64_t began_ns,
+                   enum endpoint_outcome outcomes[PACKETS_MAX]);
 /* Ends a cycle. */
 void endpoint_cycle(struct endpoint *endpoint);
 

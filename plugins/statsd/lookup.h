@@ -1,7 +1,7 @@
 /* lookup.h - looking up a name without waiting for it.
  *
- * getaddrinfo blocks for as long as it likes, so each lookup has a thread of its own, and memory that whoever lets go last frees: the sink
- * goes on, or ends, while it hangs.
+ * getaddrinfo blocks for as long as it likes, so each lookup has a thread of its own, and memory that whoever lets go last
+ * frees: the sink goes on, or ends, while it hangs.
  * Threads: lookup_done and lookup_leave on the starter's.
  */
 #ifndef STATSD_LOOKUP_H

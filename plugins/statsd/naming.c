@@ -23,7 +23,7 @@ struct naming {
     char *tags; /* joined by commas; "" for none */
 };
 
-/* ---- Making ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Making ------------------------------------------------------------------------------------------------------ */
 
 /* Cuts the template into parts; NULL, or what is wrong. */
 static const char *template_parse(struct naming *naming)
@@ -138,7 +138,7 @@ void naming_free(struct naming *naming)
     free(naming);
 }
 
-/* ---- Using it ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Using it ---------------------------------------------------------------------------------------------------- */
 
 bool naming_takes(const struct naming *naming, const char *family)
 {
@@ -205,7 +205,8 @@ static bool has_labels(const struct naming *naming)
     return false;
 }
 
-static void put_part(struct writer *writer, const struct naming *naming, const struct part *part, const struct weir_series_info *info)
+static void put_part(struct writer *writer, const struct naming *naming, const struct part *part,
+                     const struct weir_series_info *info)
 {
     if (part->kind == PART_TEXT) {
         for (const char *text = part->text; *text; text++) {

@@ -2,9 +2,9 @@
  *
  * A line is `name:NUMBER|type`, in DogStatsD with `|#key:value,...` behind it
  * (github.com/statsd/statsd, docs/metric_types.md; docs.datadoghq.com, DogStatsD datagram format).
- * A template makes the name: `{name}` is the family's, `{labels}` all labels that the template does not name, as label.value, `{LABEL}`
- * one label's value.  Dots are left out where they would part nothing.  All that is not a letter, a digit, `_` or `-` becomes `_`, one
- * for each character of UTF-8; tags keep `.` and `/` too.
+ * A template makes the name: `{name}` is the family's, `{labels}` all labels that the template does not name, as label.value,
+ * `{LABEL}` one label's value.  Dots are left out where they would part nothing.  All that is not a letter, a digit, `_` or `-`
+ * becomes `_`, one for each character of UTF-8; tags keep `.` and `/` too.
  * Threads: one at a time; nothing changes once it is made.
  */
 #ifndef STATSD_NAMING_H
@@ -28,8 +28,8 @@ struct naming *naming_new(const struct naming_options *options, char *why, size_
 void naming_free(struct naming *naming);
 
 bool naming_takes(const struct naming *naming, const char *family);
-/* Writes `name:` and what follows the number one behind the other; returns the length of both and in name_length that of the first.  0: it
- * is longer than `room`. */
+/* Writes `name:` and what follows the number one behind the other; returns the length of both and in name_length that of the first.
+ * 0: it is longer than `room`. */
 size_t naming_make(const struct naming *naming, const struct weir_series_info *info, bool counter, char *out, size_t room,
                    uint32_t *name_length);
 

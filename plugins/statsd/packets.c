@@ -77,7 +77,7 @@ enum packets_result packets_add(struct packets *packets, const struct series_tex
     return PACKETS_OK;
 }
 
-/* ---- Numbers ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 
 size_t packets_number_u64(char *out, uint64_t value)
 {

@@ -1,7 +1,7 @@
 /* packets.h - lines packed into datagrams, and what to do if one of them does not leave.
  *
- * Lines are joined by newlines and never split; a datagram has `max` bytes at most.  Each sample is remembered with its delta until the
- * datagrams have been sent.
+ * Lines are joined by newlines and never split; a datagram has `max` bytes at most.  Each sample is remembered with its delta
+ * until the datagrams have been sent.
  * Threads: the sink's.
  */
 #ifndef STATSD_PACKETS_H

@@ -1,8 +1,8 @@
 /* statsd.c - pushes samples as lines of StatsD or DogStatsD, by UDP or a unix socket: options, life, the ledger.
  *
- * A sample becomes a line as it is consumed (catalog.h has the text, counter.h the delta, packets.h the datagram); datagrams leave when
- * there are enough of them, and with each flush (endpoint.h).  Every sample is counted when it comes and once more when it is sent, skipped
- * or dropped; what is in neither is held.
+ * A sample becomes a line as it is consumed (catalog.h has the text, counter.h the delta, packets.h the datagram); datagrams
+ * leave when there are enough of them, and with each flush (endpoint.h).  Every sample is counted when it comes and once more
+ * when it is sent, skipped or dropped; what is in neither is held.
  * Threads: the instance's own; endpoint.h has the one for names.
  */
 #include "catalog.h"
@@ -35,8 +35,8 @@ static const struct weir_option options[] = {
     {.name = "dialect", .type = WEIR_ENUM, .choices = dialects, .dflt = "statsd", .flags = WEIR_RELOADABLE, AT(naming.dialect),
      .help = "dogstatsd sends labels as tags; statsd has none, and labels go into the names."},
     {.name = "template", .type = WEIR_STRING, .flags = WEIR_RELOADABLE, .min = 1, .max = 512, AT(naming.template),
-     .help = "How names are made: {name}, {labels} (those not named, as label.value), {LABEL} (one's value); \"{name}.{labels}\", or for "
-             "dogstatsd \"{name}\", if unset."},
+     .help = "How names are made: {name}, {labels} (those not named, as label.value), {LABEL} (one's value); \"{name}.{labels}\", "
+             "or for dogstatsd \"{name}\", if unset."},
     {.name = "metrics", .type = WEIR_LIST, .dflt = "{ \"*\" }", .flags = WEIR_RELOADABLE, AT(naming.metrics),
      .help = "What is sent: names or patterns of metrics, \"!\" takes away; the last one that fits decides."},
     {.name = "tags", .type = WEIR_LIST, .flags = WEIR_RELOADABLE, .max = 50, AT(naming.tags),
@@ -44,19 +44,21 @@ static const struct weir_option options[] = {
     {.name = "counters", .type = WEIR_ENUM, .choices = counter_choices, .dflt = "delta", .flags = WEIR_RELOADABLE, AT(counters),
      .help = "delta sends what was counted since the last time; gauge the sum so far, which survives lost datagrams."},
     {.name = "negative_gauges", .type = WEIR_ENUM, .choices = negative_choices, .dflt = "auto", .flags = WEIR_RELOADABLE,
-     AT(negative_gauges), .help = "A sign means a change to most servers: zero_first sets 0 before, in the same datagram; plain does not, "
-                                  "as Datadog needs it; auto goes by the dialect."},
+     AT(negative_gauges),
+     .help = "A sign means a change to most servers: zero_first sets 0 before, in the same datagram; plain does not, as Datadog "
+             "needs it; auto goes by the dialect."},
     {.name = "datagram_max", .type = WEIR_SIZE, .flags = WEIR_RELOADABLE, .min = 64, .max = PACKETS_DATAGRAM_MAX, AT(datagram_max),
      .help = "Bytes of a datagram at most; 1432 by UDP and 8192 by a unix socket, if unset."},
-    {.name = "max_rate", .type = WEIR_SIZE, .dflt = "8MiB", .flags = WEIR_RELOADABLE, .min = 0, .max = INT64_C(1) << 40, AT(rate_bytes),
+    {.name = "max_rate", .type = WEIR_SIZE, .dflt = "8MiB", .flags = WEIR_RELOADABLE, .min = 0, .max = INT64_C(1) << 40,
+     AT(rate_bytes),
      .help = "Bytes per second at most, so that the receiver's buffer does not overflow; 0 for as fast as it goes."},
-    {.name = "send_timeout", .type = WEIR_DURATION, .dflt = "1s", .flags = WEIR_RELOADABLE, .min = 0, .max = 5 * SECOND_NS, AT(timeout_ns),
-     .help = "How long a full socket, or a name at the start, is waited for."},
-    {.name = "resolve_interval", .type = WEIR_DURATION, .dflt = "1m", .flags = WEIR_RELOADABLE, .min = SECOND_NS, .max = 86400 * SECOND_NS,
-     AT(resolve_ns), .help = "How often a host's name is looked up again."},
+    {.name = "send_timeout", .type = WEIR_DURATION, .dflt = "1s", .flags = WEIR_RELOADABLE, .min = 0, .max = 5 * SECOND_NS,
+     AT(timeout_ns), .help = "How long a full socket, or a name at the start, is waited for."},
+    {.name = "resolve_interval", .type = WEIR_DURATION, .dflt = "1m", .flags = WEIR_RELOADABLE, .min = SECOND_NS,
+     .max = 86400 * SECOND_NS, AT(resolve_ns), .help = "How often a host's name is looked up again."},
     {.name = NULL}};
 
-/* ---- Figures ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Figures ----------------------------------------------------------------------------------------------------- */
 
 enum drop { /* as enum endpoint_outcome, then what was wrong before */
     DROP_INVALID = ENDPOINT_OUTCOMES, DROP_COLLISION, DROP_UNKNOWN, DROPS
@@ -68,12 +70,17 @@ static const char *const drop_names[DROPS] = {
 #define DROP_FIRST ENDPOINT_UNRESOLVED
 enum skip { SKIP_BASELINE, SKIP_UNCHANGED, SKIP_FILTERED, SKIP_KIND, SKIPS };
 static const char *const skip_names[SKIPS] = {"baseline", "unchanged", "filtered", "kind"};
-static const char *const state_names[CATALOG_STATES] = {"unnamed", "sent", "filtered", "kind", "collision", "too_long"};
+static const char *const state_names[CATALOG_STATES] = {
+    [CATALOG_SENT] = "sent", [CATALOG_FILTERED] = "filtered", [CATALOG_KIND] = "kind", [CATALOG_COLLISION] = "collision",
+    [CATALOG_TOO_LONG] = "too_long"};
 
-enum { SAMPLES, SENT, HELD, LINES, DATAGRAMS, BYTES, REFUSALS, LOOKUPS, LOOKUP_FAILURES, FIGURES }; /* with the label endpoint alone */
+enum { /* with the label endpoint alone */
+    SAMPLES, SENT, HELD, LINES, DATAGRAMS, BYTES, REFUSALS, LOOKUPS, LOOKUP_FAILURES, FIGURES
+};
 #define COUNTER(its_name, its_unit, its_help) \
     {.size = sizeof(struct weir_family), .kind = WEIR_COUNTER, .name = "weir_statsd_" its_name, .unit = its_unit, .help = its_help}
-#define GAUGE(its_name, its_help) {.size = sizeof(struct weir_family), .kind = WEIR_GAUGE, .name = "weir_statsd_" its_name, .help = its_help}
+#define GAUGE(its_name, its_help) \
+    {.size = sizeof(struct weir_family), .kind = WEIR_GAUGE, .name = "weir_statsd_" its_name, .help = its_help}
 static const struct weir_family families[FIGURES] = {
     [SAMPLES] = COUNTER("samples_total", NULL, "Samples that came; sent, dropped, skipped and held add up to them"),
     [SENT] = COUNTER("samples_sent_total", NULL, "Samples in datagrams that have left"),
@@ -81,7 +88,8 @@ static const struct weir_family families[FIGURES] = {
     [LINES] = COUNTER("lines_sent_total", NULL, "Lines sent; a negative gauge may need two"),
     [DATAGRAMS] = COUNTER("datagrams_sent_total", NULL, "Datagrams sent"),
     [BYTES] = COUNTER("sent_bytes_total", "bytes", "Bytes of datagrams sent"),
-    [REFUSALS] = COUNTER("refusals_total", NULL, "Times that the receiver's host said that nobody listens; what was sent before was lost"),
+    [REFUSALS] = COUNTER("refusals_total", NULL,
+                         "Times that the receiver's host said that nobody listens; what was sent just before was lost"),
     [LOOKUPS] = COUNTER("lookups_total", NULL, "Times that the host's name was looked up"),
     [LOOKUP_FAILURES] = COUNTER("lookup_failures_total", NULL, "Lookups that found no address"),
 };
@@ -109,7 +117,7 @@ struct statsd {
 
 static const struct weir_host *host;
 
-/* ---- Datagrams ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Datagrams --------------------------------------------------------------------------------------------------- */
 
 static void give_back(struct statsd *statsd, const struct packets_sample *sample)
 {
@@ -154,18 +162,19 @@ static void add(struct statsd *statsd, const struct series_text *text, const cha
     give_back(statsd, sample);
 }
 
-/* ---- The sink ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- The sink ---------------------------------------------------------------------------------------------------- */
 
 static void take_counter(struct statsd *statsd, struct catalog_series *series, const struct weir_sample *sample, int64_t began_ns)
 {
     struct packets_sample line = {.handle = series->handle, .counter = true};
     char number[PACKETS_NUMBER_MAX];
+    size_t length;
 
     switch (counter_take(&series->counter, sample, &line.delta)) {
     case COUNTER_DELTA:
-        add(statsd, series->text, number,
-            line.delta.integer ? packets_number_u64(number, line.delta.value.u64) : packets_number_f64(number, line.delta.value.f64), false,
-            &line, began_ns);
+        length = line.delta.integer ? packets_number_u64(number, line.delta.value.u64)
+                                    : packets_number_f64(number, line.delta.value.f64);
+        add(statsd, series->text, number, length, false, &line, began_ns);
         break;
     case COUNTER_BASELINE:
         statsd->skipped[SKIP_BASELINE]++;
@@ -179,7 +188,8 @@ static void take_counter(struct statsd *statsd, struct catalog_series *series, c
     }
 }
 
-static void take_gauge(struct statsd *statsd, const struct catalog_series *series, const struct weir_sample *sample, int64_t began_ns)
+static void take_gauge(struct statsd *statsd, const struct catalog_series *series, const struct weir_sample *sample,
+                       int64_t began_ns)
 {
     const struct packets_sample line = {.handle = series->handle};
     const double value = weir_sample_f64(sample);
@@ -288,7 +298,7 @@ static int visit_current(void *context, const struct weir_batch *batch)
     return consume(context, batch);
 }
 
-/* ---- The source --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- The source -------------------------------------------------------------------------------------------------- */
 
 struct row { /* values on their way to be published */
     struct weir_value values[FIGURES + DROPS + SKIPS + CATALOG_STATES];
@@ -322,7 +332,7 @@ static int collect(void *state, const struct weir_pass *pass)
     return host->publish(statsd->self, row.values, row.count);
 }
 
-/* ---- Life ----------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Life -------------------------------------------------------------------------------------------------------- */
 
 static int check(struct weir_self *self, const void *given)
 {
@@ -343,8 +353,8 @@ static int check(struct weir_self *self, const void *given)
 }
 
 /* One series for each value of a label. */
-static int series_of(struct statsd *statsd, const struct weir_family *family, const char *label, const char *const *values, size_t count,
-                     uint32_t *handles)
+static int series_of(struct statsd *statsd, const struct weir_family *family, const char *label, const char *const *values,
+                     size_t count, uint32_t *handles)
 {
     struct weir_label labels[] = {{"endpoint", host->name(statsd->self)}, {label, NULL}};
     uint32_t id;
@@ -369,7 +379,8 @@ static int figures_make(struct statsd *statsd)
     if (status >= 0)
         status = host->series(statsd->self, statsd->group, &label, 1, ids, FIGURES, statsd->series);
     if (status >= 0)
-        status = series_of(statsd, &labelled[DROPPED], "reason", &drop_names[DROP_FIRST], DROPS - DROP_FIRST, &statsd->drops[DROP_FIRST]);
+        status = series_of(statsd, &labelled[DROPPED], "reason", &drop_names[DROP_FIRST], DROPS - DROP_FIRST,
+                           &statsd->drops[DROP_FIRST]);
     if (status >= 0)
         status = series_of(statsd, &labelled[SKIPPED], "reason", skip_names, SKIPS, statsd->skips);
     if (status >= 0)
@@ -395,8 +406,9 @@ static bool make_packets(const struct statsd_config *config, struct packets *pac
 
 static struct endpoint *make_endpoint(struct statsd *statsd, const struct statsd_config *config)
 {
-    const struct endpoint_options endpoint = {.address = config->address, .rate_bytes = config->rate_bytes, .timeout_ns = config->timeout_ns,
-                                              .resolve_ns = config->resolve_ns, .figures = &statsd->figures};
+    const struct endpoint_options endpoint = {.address = config->address, .rate_bytes = config->rate_bytes,
+                                              .timeout_ns = config->timeout_ns, .resolve_ns = config->resolve_ns,
+                                              .figures = &statsd->figures};
 
     return endpoint_new(host, statsd->self, &endpoint);
 }

@@ -1,9 +1,9 @@
-/* bench_statsd.c - lines of StatsD per second on one core over loopback: the whole plugin, from consume to sendmmsg, beside a bare loop of
- * sendmmsg with the very datagrams that it sends.
+/* bench_statsd.c - lines of StatsD per second on one core over loopback: the whole plugin, from consume to sendmmsg, beside a bare
+ * loop of sendmmsg with the very datagrams that it sends.
  *
- * 190,000 series of the shape of pg_stat_user_tables, nineteen families of 10,000 tables: counters that all change, and gauges.  Nobody
- * reads while the clock runs (CPU time of the thread, the kernel's share included), so that only sending is measured; the datagrams are
- * read once, before.
+ * 190,000 series of the shape of pg_stat_user_tables, nineteen families of 10,000 tables: counters that all change, and gauges.
+ * Nobody reads while the clock runs (CPU time of the thread, the kernel's share included), so that only sending is measured; the
+ * datagrams are read once, before.
  */
 #include <weir_plugin.h>
 
@@ -48,8 +48,8 @@ static int series_info(struct weir_self *self, uint32_t handle, struct weir_seri
     uint32_t i = handle - 1, family = i % FAMILIES, table = i / FAMILIES;
 
     (void)self;
-    *info = (struct weir_series_info){.size = sizeof(*info), .kind = family < 15 ? WEIR_COUNTER : WEIR_GAUGE, .family = family, .group = 1,
-                                      .labelset = table, .name = names[family], .labels = labels[table], .nlabels = 3};
+    *info = (struct weir_series_info){.size = sizeof(*info), .kind = family < 15 ? WEIR_COUNTER : WEIR_GAUGE, .family = family,
+                                      .group = 1, .labelset = table, .name = names[family], .labels = labels[table], .nlabels = 3};
     return WEIR_OK;
 }
 static int make_id(struct weir_self *self, const struct weir_family *family, uint32_t *id)
@@ -66,8 +66,8 @@ static int make_group(struct weir_self *self, const struct weir_group *group, ui
     *id = 1;
     return WEIR_OK;
 }
-static int make_series(struct weir_self *self, uint32_t group, const struct weir_label *given, size_t nlabels, const uint32_t *families,
-                       size_t nfamilies, uint32_t *handles)
+static int make_series(struct weir_self *self, uint32_t group, const struct weir_label *given, size_t nlabels,
+                       const uint32_t *families, size_t nfamilies, uint32_t *handles)
 {
     (void)self;
     (void)group;
@@ -189,7 +189,8 @@ static void run(int64_t dialect)
 
     receiver = socket(AF_INET, SOCK_DGRAM, 0);
     setsockopt(receiver, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
-    if (bind(receiver, (struct sockaddr *)&address, length) < 0 || getsockname(receiver, (struct sockaddr *)&address, &length) < 0 ||
+    if (bind(receiver, (struct sockaddr *)&address, length) < 0 ||
+        getsockname(receiver, (struct sockaddr *)&address, &length) < 0 ||
         connect(fd, (struct sockaddr *)&address, length) < 0) {
         perror("socket");
         exit(1);

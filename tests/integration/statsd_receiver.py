@@ -1,8 +1,8 @@
 """A strict receiver of StatsD and DogStatsD, independent of the C code.
 
 statsd_receiver.py ADDRESS DIALECT STATE [BYTES]: ADDRESS is host:port or unix:/path, DIALECT statsd or dogstatsd, BYTES how long a
-datagram may be.  Every line is checked and applied as the dialect says: in statsd a gauge with a sign is a change.  What it knows is
-written into the file STATE, as JSON, when nothing comes for a while or every tenth of a second:
+datagram may be.  Every line is checked and applied as the dialect says: in statsd a gauge with a sign is a change.  What it knows
+is written into the file STATE, as JSON, when nothing comes for a while or every tenth of a second:
     counters    sum and number of deltas, by name or name|#tags
     gauges      first and last value, and how often it was set
     datagrams, lines, longest (bytes of a datagram), violations (the first hundred)

@@ -22,7 +22,7 @@
 
 #define SECOND_NS INT64_C(1000000000)
 
-/* ---- A host -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- A host ------------------------------------------------------------------------------------------------------ */
 
 #define SERIES_MAX 8u
 static struct weir_series_info known[SERIES_MAX]; /* by index; size 0: ended */
@@ -68,9 +68,10 @@ static int wait_fd(struct weir_self *self, int fd, int events, int64_t deadline_
     return ready > 0 ? one.revents : WEIR_ETIMEOUT;
 }
 
-static const struct weir_host host = {.size = sizeof(host), .log = host_log, .now_ns = now_ns, .wait_fd = wait_fd, .series_info = series_info};
+static const struct weir_host host = {.size = sizeof(host), .log = host_log, .now_ns = now_ns, .wait_fd = wait_fd,
+                                      .series_info = series_info};
 
-/* ---- Names --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Names ------------------------------------------------------------------------------------------------------- */
 
 static struct naming *naming(int64_t dialect, const char *template)
 {
@@ -86,7 +87,8 @@ static struct naming *naming(int64_t dialect, const char *template)
 static const struct weir_label labels[] = {
     {"addr", "10.0.0.1:5432"}, {"datname", "or|ders"}, {"path", "/a,b#c@d"}, {"query", "SELECT \xc3\xa9\n\xe2\x82\xac"}};
 
-static void assert_line(int64_t dialect, const char *template, const struct weir_label *given, size_t count, bool counter, const char *expected)
+static void assert_line(int64_t dialect, const char *template, const struct weir_label *given, size_t count, bool counter,
+                        const char *expected)
 {
     const struct weir_series_info info = {.size = sizeof(info), .name = "pg:some_total", .labels = given, .nlabels = count};
     struct naming *made = naming(dialect, template);
@@ -125,7 +127,8 @@ END_TEST
 
 START_TEST(names_refused)
 {
-    static const char *const bad[] = {"x", "{name", "{name}{", "{name}{}", "{name} x", "{name}:x", "{na me}", "{name}\xc3\xa9", "}{name}"};
+    static const char *const bad[] = {"x", "{name", "{name}{", "{name}{}", "{name} x", "{name}:x", "{na me}",
+                                      "{name}\xc3\xa9", "}{name}"};
     static const char *const tags[] = {"env:prod", "a|b"}, *const empty[] = {""};
     struct naming_options options = {.dialect = NAMING_STATSD};
     char why[512];
@@ -164,7 +167,7 @@ START_TEST(names_chosen)
 }
 END_TEST
 
-/* ---- Counters ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Counters ---------------------------------------------------------------------------------------------------- */
 
 static struct weir_sample integer(uint64_t value)
 {
@@ -280,7 +283,7 @@ START_TEST(deltas_of_both)
 }
 END_TEST
 
-/* ---- Numbers and packing -------------------------------------------------------------------------------------------------------------- */
+/* ---- Numbers and packing ----------------------------------------------------------------------------------------- */
 
 static void assert_number(double value, const char *expected)
 {
@@ -342,6 +345,7 @@ static struct series_text *text_of(const char *name, const char *rest)
 
 START_TEST(packing)
 {
+    static const char digits[] = "1234567890123456789012345678901234567890123456789012345678";
     struct series_text *text = text_of("name:", "|g"); /* "name:12345|g" has 12 bytes */
     struct packets_sample sample = {.handle = 1};
     struct packets packets;
@@ -362,7 +366,7 @@ START_TEST(packing)
     }
     packets_clear(&packets);
     /* A negative gauge is one piece. */
-    ck_assert_int_eq(packets_add(&packets, text, "123456789012345678901234567890123", 33, false, &sample), PACKETS_OK); /* 40 bytes */
+    ck_assert_int_eq(packets_add(&packets, text, digits, 33, false, &sample), PACKETS_OK); /* 40 bytes */
     ck_assert_int_eq(packets_add(&packets, text, "-12345", 6, true, &sample), PACKETS_OK); /* 8 + 1 + 13 */
     ck_assert_int_eq(packets_add(&packets, text, "-1234567", 8, true, &sample), PACKETS_OK);
     ck_assert_uint_eq(packets.count, 2);
@@ -372,10 +376,14 @@ START_TEST(packing)
     ck_assert_uint_eq(packets.ends[0], 2);
     ck_assert_mem_eq(packets_datagram(&packets, 1), "name:0|g\nname:-1234567|g", 24);
     /* A line of 64 fits, one of 65 never does; and as a pair. */
-    ck_assert_int_eq(packets_add(&packets, text, "123456789012345678901234567890123456789012345678901234567", 57, false, &sample), PACKETS_OK);
-    ck_assert_int_eq(packets_add(&packets, text, "1234567890123456789012345678901234567890123456789012345678", 58, false, &sample),
-                     PACKETS_TOO_LONG);
-    ck_assert_int_eq(packets_add(&packets, text, "-1234567890123456789012345678901234567890123456789", 49, true, &sample), PACKETS_TOO_LONG);
+    ck_assert_int_eq(packets_add(&packets, text, digits, 57, false, &sample), PACKETS_OK);
+    ck_assert_int_eq(packets_add(&packets, text, digits, 58, false, &sample), PACKETS_TOO_LONG);
+    ck_assert_int_eq(packets_add(&packets, text, digits, 49, true, &sample), PACKETS_TOO_LONG);
+    packets_clear(&packets);
+    /* Two of 32 and the newline between them are one too many. */
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(packets_add(&packets, text, digits, 25, false, &sample), PACKETS_OK);
+    ck_assert_uint_eq(packets.count, 2);
     packets_free(&packets);
     /* Large datagrams are fewer, and samples more than there was room for at first. */
     ck_assert(packets_init(&packets, PACKETS_DATAGRAM_MAX));
@@ -388,14 +396,14 @@ START_TEST(packing)
 }
 END_TEST
 
-/* ---- The catalog ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- The catalog ------------------------------------------------------------------------------------------------- */
 
 static const struct weir_label blank[] = {{"a", "x y"}}, underscore[] = {{"a", "x_y"}};
 
 static void know(uint32_t index, const char *name, uint32_t kind, const struct weir_label *label)
 {
-    known[index] = (struct weir_series_info){.size = sizeof(known[0]), .kind = kind, .group = index, .source = index % 2, .name = name,
-                                             .labels = label, .nlabels = label != NULL};
+    known[index] = (struct weir_series_info){.size = sizeof(known[0]), .kind = kind, .group = index, .source = index % 2,
+                                             .name = name, .labels = label, .nlabels = label != NULL};
 }
 
 START_TEST(series)
@@ -458,14 +466,14 @@ START_TEST(series)
 }
 END_TEST
 
-/* ---- Sockets ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Sockets ----------------------------------------------------------------------------------------------------- */
 
 START_TEST(addresses)
 {
     static const char *const good[] = {"localhost:8125", "127.0.0.1:1", "[::1]:65535", "unix:/run/x"};
-    static const char *const bad[] = {"localhost", ":8125", "localhost:", "localhost:0", "localhost:65536", "localhost:8125x", "localhost:+1",
-                                      "::1:8125", "[]:8125", "[::1:8125", "[::1]8125", "[::1]x:8125", "unix:x", "unix:", "udp://x:1",
-                                      "localhost:99999999999999999999"};
+    static const char *const bad[] = {"localhost", ":8125", "localhost:", "localhost:0", "localhost:65536", "localhost:8125x",
+                                      "localhost:+1", "::1:8125", "[]:8125", "[::1:8125", "[::1]8125", "[::1]x:8125", "unix:x",
+                                      "unix:", "udp://x:1", "localhost:99999999999999999999"};
     char path[200] = "unix:/";
 
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
@@ -612,7 +620,7 @@ START_TEST(unix_away_back_and_full)
     endpoint_cycle(endpoint);
     ck_assert_uint_eq(outcomes[ENDPOINT_SENT], 4);
     ck_assert_uint_eq(received(fd), 4);
-    /* It does not read: each datagram is in its queue, or counted; one waits for the timeout, the others of the cycle for nothing. */
+    /* It does not read: each datagram is in its queue, or counted; one waits for the timeout, the rest of the cycle not at all. */
     do {
         send_some(endpoint, PACKETS_MAX, outcomes);
         sent += outcomes[ENDPOINT_SENT];
