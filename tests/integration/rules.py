@@ -1,12 +1,13 @@
 """What test_rules.sh does with the rules and dashboards of contrib/.
 
-    rules.py short RULES               the same rules for a test that lasts minutes: only times are other ones
+    rules.py short RULES SECONDS       the same rules for a test that lasts minutes: only times are other ones, a minute is so long
     rules.py alerts RULES              names of the alerts
     rules.py names FILE...             names that expressions of rules or dashboards use
-    rules.py known FAMILIES PAGE FILE...   are these names families on by default, on all versions?  FAMILIES: of `document families`;
-                                       PAGE: one of a live weir, for what is no family of a query; what has a version is printed
-    rules.py fired API ALERT           has it fired since the beginning?  API: Prometheus' URL
-    rules.py firing API [ALERT]        what fires now, one a line; status 1 if nothing does
+    rules.py known FAMILIES PAGE FILE...   are these names families?  FAMILIES: of `document families`;
+                                       PAGE: one of a live weir, for what is no family of a query;
+                                       what is off by default, or not on all versions, is printed
+    rules.py fires API LIMIT ALERT...  waits until each has fired, for LIMIT seconds at most.  API: Prometheus' URL
+    rules.py ends API LIMIT ALERT...   waits until none of them fires at a server that is `at` a or b
     rules.py quiet API ALERT...        has nothing fired but these?
     rules.py texts API SECONDS FILE    collects for so long what alerts say in FILE, and goes on until it is ended
     rules.py said FILE                 does every text name what it is about?
@@ -32,12 +33,12 @@ def rule_parts(text):
     return re.findall(r'^ +-? ?(alert|expr|for): (?:>-\n)?((?:.|\n {10,})*)', re.sub(r'^ *#.*\n', '', text, flags=re.M), re.M)
 
 
-def short(text):
+def short(text, minute):
     """`for`, ranges, and thresholds that are minutes (N * 60).  What is compared and how stays."""
     ranges = {'5m': '5s', '10m': '10s', '15m': '10s', '1h': '20s', '6h': '40s', '1d': '10m'}
     text = re.sub(r'^( +for: ).*', r'\g<1>2s', text, flags=re.M)
     text = re.sub(r'\[(\w+)\]', lambda m: '[%s]' % ranges[m.group(1)], text)
-    return re.sub(r'\* 60\b', '* 0.4', text)
+    return re.sub(r'\* 60\b', '* ' + minute, text)
 
 
 def alerts(text):
@@ -101,14 +102,30 @@ def ask(api, what, **arguments):
         return json.load(answer)['data']
 
 
-def fired(api, alert='.+', state='firing'):
-    expr = 'max_over_time(ALERTS{alertname=~"%s", alertstate="%s"}[1h])' % (alert, state)
-    return sorted({item['metric']['alertname'] for item in ask(api, 'query', query=expr)['result']})
+def fired(api):
+    result = ask(api, 'query', query='max_over_time(ALERTS{alertstate="firing"}[1h])')['result']
+    return {item['metric']['alertname'] for item in result}
 
 
-def firing(api, alert='.+'):
-    expr = 'ALERTS{alertname=~"%s", alertstate="firing"}' % alert
-    return [item['metric'] for item in ask(api, 'query', query=expr)['result']]
+def firing(api):
+    return {item['metric']['alertname'] for item in ask(api, 'query', query='ALERTS{alertstate="firing", at=~"a|b"}')['result']}
+
+
+def wait(limit, names, done, verb):
+    """Tells of each as soon as it is so; status 1 if one is not within the limit."""
+    left, until = list(names), time.monotonic() + limit
+    while left:
+        late = time.monotonic() >= until
+        now = done()
+        for name in [name for name in left if name in now]:
+            print('ok - %s %s' % (name, verb), flush=True)
+            left.remove(name)
+        if late:
+            break
+        time.sleep(0.3)
+    for name in left:
+        print('not ok - %s %s (not within %g s)' % (name, verb, limit), flush=True)
+    return bool(left)
 
 
 def texts(api, seconds, path):
@@ -162,21 +179,19 @@ def panels(api, families, version, paths):
 def main():
     command, arguments = sys.argv[1], sys.argv[2:]
     if command == 'short':
-        print(short(read(arguments[0])), end='')
+        print(short(read(arguments[0]), arguments[1]), end='')
     elif command == 'alerts':
         print('\n'.join(alerts(read(arguments[0]))))
     elif command == 'names':
         print('\n'.join(names(arguments)))
     elif command == 'known':
         return known(read(arguments[0]), read(arguments[1]), arguments[2:])
-    elif command == 'fired':
-        return not fired(arguments[0], arguments[1])
-    elif command == 'firing':
-        found = firing(*arguments)
-        print('\n'.join(' '.join('%s="%s"' % item for item in sorted(metric.items())) for metric in found))
-        return not found
+    elif command == 'fires':
+        return wait(float(arguments[1]), arguments[2:], lambda: fired(arguments[0]), 'fires')
+    elif command == 'ends':
+        return wait(float(arguments[1]), arguments[2:], lambda: set(arguments[2:]) - firing(arguments[0]), 'ends')
     elif command == 'quiet':
-        loud = set(fired(arguments[0])) - set(arguments[1:])
+        loud = fired(arguments[0]) - set(arguments[1:])
         print('\n'.join(sorted(loud)))
         return bool(loud)
     elif command == 'texts':
