@@ -157,7 +157,7 @@ struct pg_stats {
     int64_t up_ns;                 /* when `up` was last served; CLOCK_MONOTONIC */
     uint64_t round_trips, backend_ns;
     uint32_t up_series;
-    bool silent;                   /* the last visit had no answer before its deadline */
+    bool silent;                   /* `up` had no answer before its deadline */
     struct texts *texts;
     struct figures *figures;
 };

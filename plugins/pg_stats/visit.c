@@ -180,7 +180,8 @@ static const char *leading(const struct visit *visit, size_t index)
 /* The server's clock, and how long the source's statement, which follows, may take; source NULL: the end. */
 static int message_tick(struct visit *visit, const struct source *source)
 {
-    int64_t limit_ns = source && source->timeout_ns ? source->timeout_ns : visit->pass.deadline_ns - visit->began_ns;
+    /* A little less than we wait ourselves: the server's own end of it costs no session. */
+    int64_t limit_ns = (source && source->timeout_ns ? source->timeout_ns : visit->pass.deadline_ns - visit->began_ns) / 10 * 9;
     char text[200];
     int length = snprintf(text, sizeof(text), "SELECT pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()), "
                           "pg_catalog.set_config('statement_timeout', '%lld', true); ", (long long)(limit_ns / 1000000 + 1));
@@ -366,6 +367,15 @@ static void error_text(const struct visit *visit, char *text)
              (int)(length < 250 ? length : 250), message);
 }
 
+/* The pass of a source that was asked alone has come to its deadline. */
+static int late_alone(struct visit *visit)
+{
+    static const char reason[] = "the server did not answer before the deadline";
+
+    (void)source_failed(visit->at, WEIR_ETIMEOUT, "", reason);
+    return host->fail(visit->stats->self, WEIR_EFAIL, "%s", reason);
+}
+
 /* Reads the source's answer into the open pass, which is its own; what the pass ends with. */
 static int pass_read(struct visit *visit, struct source *source)
 {
@@ -399,9 +409,8 @@ static int pass_read(struct visit *visit, struct source *source)
     if (visit->changed)
         return WEIR_KEEP; /* the message was made for a server that is another by now */
     if (status == WEIR_ETIMEOUT)
-        snprintf(reason, sizeof(reason), "the server did not answer before the deadline");
-    else
-        error_text(visit, reason);
+        return late_alone(visit);
+    error_text(visit, reason);
     status = source_failed(source, status, visit->sqlstate, reason);
     return status < 0 ? host->fail(visit->stats->self, WEIR_EFAIL, "%s", reason) : status;
 }
@@ -531,6 +540,20 @@ static int message_source(struct visit *visit, struct source *source)
     return status;
 }
 
+/* Not even what leads the message was answered: by its deadline, because of one of the statements behind it, or of the server. */
+static int lead_failed(struct visit *visit, int status)
+{
+    bool late = status == WEIR_ETIMEOUT;
+
+    if (late && visit->count > 1)
+        visit->target->alone_until_ns = host->now_ns() + ALONE_NS;
+    else if (late && visit->at->kind == SOURCE_UP)
+        visit->stats->silent = true; /* until it has an answer, nobody else waits for one */
+    else if (late)
+        return late_alone(visit);
+    return visit->at->kind == SOURCE_UP ? pass_up(visit, status) : status;
+}
+
 static int serve(struct visit *visit)
 {
     int status = introduce(visit);
@@ -564,10 +587,9 @@ static int serve(struct visit *visit)
         visit->changed = false;
         status = answers_lead(visit);
     }
-    /* Until `up` has an answer, nobody else waits for one. */
-    visit->stats->silent = status == WEIR_ETIMEOUT || (visit->stats->silent && !any);
     if (status < 0)
-        return visit->at->kind == SOURCE_UP ? pass_up(visit, status) : status;
+        return lead_failed(visit, status);
+    visit->stats->silent &= !any;
     return passes_read(visit, any);
 }
 
