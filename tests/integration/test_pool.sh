@@ -352,8 +352,8 @@ cat > "$scratch/weir.conf" <<EOF2
 $head
 timeout = "4s"
 pool "a" { host = "127.0.0.1" port = $PGPORT dbname = "postgres" user = "postgres" lock_timeout = "0s" $quick }
-pg_stats "one" { pool = "a" groups = { "database", "user_tables" } labels = { "to=one" } }
-pg_stats "two" { pool = "a" groups = { "database" } labels = { "to=two" } }
+pg_stats "one" { pool = "a" databases = { "postgres" } groups = { "database", "user_tables" } labels = { "to=one" } }
+pg_stats "two" { pool = "a" databases = { "postgres" } groups = { "database" } labels = { "to=two" } }
 EOF2
 sessions() { sql -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'weir' $1"; }
 sessions_are() { [ "$(sessions "${2:-}")" = "$1" ]; }
