@@ -12,7 +12,9 @@ cat >> "$scratch/weir.conf" <<EOF2
 pool "b" { host = "127.0.0.1" port = $PGPORT dbname = "postgres" user = "weir" }
 pg_stats "b" { pool = "b" labels = { "to=b" } }
 EOF2
-sed -i 's/pg_stats "a" {/& labels = { "to=a" }/' "$scratch/weir.conf"
+# What is read seldom is read again only at its next turn, after a failure too: here that comes soon.
+often=$(printf 'group "%s" { interval = "2s" } ' database_size roles settings statements user_table_sizes buffercache_summary)
+sed -i "s/pg_stats \"a\" {/& labels = { \"to=a\" } $often/" "$scratch/weir.conf"
 sessions() { sql -c "SELECT count(*) FROM pg_stat_activity WHERE usename = 'weir'"; }
 sessions_at_most() { local is; is=$(sessions); echo "$is"; [ "$is" -le "$1" ]; }
 up_is() { metric_is "$1" pg_up 'to="a"'; }
