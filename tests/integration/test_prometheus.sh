@@ -40,7 +40,7 @@ for turn in range(12):
         assert stable(series(om=is_om, gz=True)) == stable(plain)
     time.sleep(0.3)
 one = series('/metrics?instance=pg_stats/a')
-assert any(k[0] == 'pg_up' for k in one) and not any(k[0].startswith('weir_') for k in one)
+assert any(k[0] == 'pg_up' for k in one) and not any(k[0].startswith('weir_group_') for k in one)
 assert get('/metrics?instance=nobody')[0].status == 404
 # Slow ones, which read nothing, and some that go away in the middle.
 slow = []
