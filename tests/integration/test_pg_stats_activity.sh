@@ -91,10 +91,10 @@ check "nobody keeps others waiting" shows 0 pg_blocking_sessions
 check "there is no chain" shows 0 pg_blocked_depth
 check "no long transaction" shows 0 pg_long_running_transactions
 check "no prepared transaction" shows 0 pg_prepared_transactions datname=other
-check "two workers of autovacuum at most" shows 2 pg_autovacuum_workers_max
-check "a walsender" shows 1 pg_stat_activity_backends backend_type=walsender
+wait_until "two workers of autovacuum at most" shows 2 pg_autovacuum_workers_max
+wait_until "a walsender" shows 1 pg_stat_activity_backends backend_type=walsender
 check "no parallel worker" shows 0 pg_stat_activity_backends 'backend_type=parallel worker'
-check "a checkpointer" shows 1 pg_stat_activity_backends backend_type=checkpointer
+wait_until "a checkpointer" shows 1 pg_stat_activity_backends backend_type=checkpointer
 check "no backup" shows 0 pg_stat_progress_basebackup_backups
 
 # Slots are made while no transaction is open: a logical one waits for them.
@@ -106,10 +106,10 @@ open_session tcp "sslmode=disable"
 open_session ssl "sslmode=require"
 open_session local "host=$(dirname "$pg_data")"
 for name in tcp ssl local; do wait_until "$name is connected" is_in $name "state IS NOT NULL"; done
-check "connections over sockets" shows 1 pg_connections_local
+wait_until "connections over sockets" shows 1 pg_connections_local
 kinds="FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
 wait_until "encrypted ones" agrees "SELECT count(*) $kinds AND ssl" pg_connections_ssl
-check "most connections" shows 40 pg_connections_max
+wait_until "most connections" shows 40 pg_connections_max
 check "reserved ones" shows "$(sql -c "SELECT sum(setting::int) FROM pg_settings WHERE name IN ('superuser_reserved_connections', \
     'reserved_connections')")" pg_connections_reserved
 wait_until "connections used" agrees "SELECT count(*) $kinds" pg_connections_used
@@ -128,12 +128,12 @@ wait_until "one waits for that one" waits b2
 holder=(blocker_usename=app1 blocker_application_name=holder 'blocker_backend_type=client backend' \
     'blocker_state=idle in transaction')
 wait_until "two are blocked" shows 2 pg_blocked_sessions
-check "by one" shows 1 pg_blocking_sessions
-check "in a chain of two" shows 2 pg_blocked_depth
-check "whose root is the holder" shows 1 pg_blocked_by_sessions datname=postgres usename=app2 application_name=b1 "${holder[@]}"
-check "for both" shows 1 pg_blocked_by_sessions datname=postgres usename=app2 application_name=b2 "${holder[@]}"
+wait_until "by one" shows 1 pg_blocking_sessions
+wait_until "in a chain of two" shows 2 pg_blocked_depth
+wait_until "whose root is the holder" shows 1 pg_blocked_by_sessions datname=postgres usename=app2 application_name=b1 "${holder[@]}"
+wait_until "for both" shows 1 pg_blocked_by_sessions datname=postgres usename=app2 application_name=b2 "${holder[@]}"
 check "not the one in between" sh -c "! curl -sf $url/metrics | grep -E '^pg_blocked_by_sessions.*blocker_application_name=\"b1\"'"
-check "two locks on transactions are waited for" shows 2 pg_locks_waiting datname=postgres locktype=transactionid mode=sharelock
+wait_until "two locks on transactions are waited for" shows 2 pg_locks_waiting datname=postgres locktype=transactionid mode=sharelock
 if [ "$version" -ge 140000 ]; then
     waited="SELECT max(extract(epoch FROM clock_timestamp() - waitstart)) FROM pg_locks
         WHERE locktype = 'transactionid' AND NOT granted"
@@ -146,9 +146,9 @@ if [ "$version" -ge 140000 ]; then
 else
     check "no wait times before 14" lacks_metric pg_blocked_longest_seconds
 fi
-check "waiting clients" shows 2 pg_stat_activity_backends_waiting 'backend_type=client backend' wait_event_type=Lock \
+wait_until "waiting clients" shows 2 pg_stat_activity_backends_waiting 'backend_type=client backend' wait_event_type=Lock \
     wait_event=transactionid
-check "the exporter's figure says so too" shows 1 pg_stat_activity_count datname=postgres state=active usename=app2 \
+wait_until "the exporter's figure says so too" shows 1 pg_stat_activity_count datname=postgres state=active usename=app2 \
     application_name=b1 \
     'backend_type=client backend' wait_event_type=Lock wait_event=transactionid
 wait_until "its locks" agrees \
@@ -160,15 +160,15 @@ check "locks of a database without any" shows 0 pg_locks_count datname=other mod
 # ---- Sessions by age: three transactions, one of them idle
 for seconds in 1 5; do
     wait_until "transactions beyond $seconds s" shows 3 pg_stat_activity_long_transactions datname=postgres threshold=$seconds
-    check "idle ones beyond $seconds s" shows 1 pg_stat_activity_long_idle_in_transaction datname=postgres threshold=$seconds
-    check "queries beyond $seconds s" shows 2 pg_stat_activity_long_queries datname=postgres threshold=$seconds
+    wait_until "idle ones beyond $seconds s" shows 1 pg_stat_activity_long_idle_in_transaction datname=postgres threshold=$seconds
+    wait_until "queries beyond $seconds s" shows 2 pg_stat_activity_long_queries datname=postgres threshold=$seconds
 done
 check "none beyond 600 s" shows 0 pg_stat_activity_long_transactions datname=postgres threshold=600
 age() { echo "SELECT max(extract(epoch FROM clock_timestamp() - $1)) FROM pg_stat_activity WHERE application_name = '$2'"; }
 wait_until "the longest query" agrees "$(age query_start b1)" pg_stat_activity_longest_query_seconds datname=postgres
 wait_until "the oldest transaction" agrees "$(age xact_start holder)" pg_stat_activity_longest_transaction_seconds datname=postgres
 wait_until "the exporter's name for it" agrees "$(age xact_start holder)" pg_long_running_transactions_oldest_timestamp_seconds
-check "three of them" shows 3 pg_long_running_transactions
+wait_until "three of them" shows 3 pg_long_running_transactions
 wait_until "the longest idle in transaction" agrees "$(age state_change holder)" \
     pg_stat_activity_longest_idle_in_transaction_seconds datname=postgres
 wait_until "the exporter's longest in a state" agrees "$(age xact_start holder)" pg_stat_activity_max_tx_duration datname=postgres \
@@ -190,8 +190,8 @@ wait_until "the first waits" waits c1
 say c2 "UPDATE t SET v = 1 WHERE id = 5;"
 wait_until "the second waits for the first" waits c2
 wait_until "they are counted" shows 4 pg_blocked_sessions
-check "but have no root" shows 1 pg_blocking_sessions
-check "which is shown as no blocker" shows 1 pg_blocked_by_sessions datname=postgres usename=postgres application_name=c1
+wait_until "but have no root" shows 1 pg_blocking_sessions
+wait_until "which is shown as no blocker" shows 1 pg_blocked_by_sessions datname=postgres usename=postgres application_name=c1
 end_session c1; end_session c2
 end_session holder; end_session b1; end_session b2
 wait_until "nobody waits any more" shows 0 pg_blocked_sessions
@@ -211,12 +211,12 @@ for i in 1 2 3; do
     wait_until "a reader waits behind it" waits queued$i
 done
 wait_until "four are blocked" shows 4 pg_blocked_sessions
-check "two deep" shows 2 pg_blocked_depth
-check "by the first reader" shows 1 pg_blocked_by_sessions datname=postgres usename=postgres application_name=queued3 \
+wait_until "two deep" shows 2 pg_blocked_depth
+wait_until "by the first reader" shows 1 pg_blocked_by_sessions datname=postgres usename=postgres application_name=queued3 \
     blocker_usename=postgres \
     blocker_application_name=reader 'blocker_backend_type=client backend' 'blocker_state=idle in transaction'
-check "three wait to read" shows 3 pg_locks_waiting datname=postgres locktype=relation mode=accesssharelock
-check "one to alter" shows 1 pg_locks_waiting datname=postgres locktype=relation mode=accessexclusivelock
+wait_until "three wait to read" shows 3 pg_locks_waiting datname=postgres locktype=relation mode=accesssharelock
+wait_until "one to alter" shows 1 pg_locks_waiting datname=postgres locktype=relation mode=accessexclusivelock
 say reader "COMMIT;"
 wait_until "all go on" shows 0 pg_blocked_sessions
 
@@ -230,7 +230,7 @@ open_session b3
 say b3 "UPDATE t SET v = 3 WHERE id = 3;"
 wait_until "one waits for it" shows 1 pg_blocked_by_sessions datname=postgres usename=postgres application_name=b3 \
     'blocker_backend_type=prepared transaction'
-check "it counts as one that blocks" shows 1 pg_blocking_sessions
+wait_until "it counts as one that blocks" shows 1 pg_blocking_sessions
 
 # ---- What holds the xmin horizon
 open_session elsewhere "dbname=other"
@@ -291,8 +291,8 @@ sql -d other -c "ALTER TABLE far SET (autovacuum_enabled = on, autovacuum_vacuum
     autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0)" -c "DELETE FROM far WHERE id % 100 = 0"
 wait_until "an autovacuum there shows its name" shows 1 pg_stat_progress_vacuum_phase datname=other relname=far \
     'phase=scanning heap'
-check "a worker works" shows 1..2 pg_autovacuum_workers
-check "since when" shows "$(sql -c "SELECT extract(epoch FROM xact_start) - 0.01 || '..' || extract(epoch FROM xact_start) + 0.01 \
+wait_until "a worker works" shows 1..2 pg_autovacuum_workers
+wait_until "since when" shows "$(sql -c "SELECT extract(epoch FROM xact_start) - 0.01 || '..' || extract(epoch FROM xact_start) + 0.01 \
     FROM pg_stat_activity
     WHERE query LIKE 'autovacuum: VACUUM%public.far%'")" pg_stat_activity_autovacuum_timestamp_seconds relname=far
 check "it is not for wraparound" shows 0 pg_autovacuum_wraparound_workers
@@ -313,7 +313,7 @@ open_session builder
 say builder "CREATE INDEX CONCURRENTLY later ON t (v);"
 index=(datname=postgres relname=t indexrelname=later 'command=CREATE INDEX CONCURRENTLY')
 wait_until "an index waits for a writer" shows 1 pg_stat_progress_create_index_lockers "${index[@]}"
-check "in this phase" shows 1 pg_stat_progress_create_index_phase "${index[@]}" 'phase=waiting for writers before build'
+wait_until "in this phase" shows 1 pg_stat_progress_create_index_phase "${index[@]}" 'phase=waiting for writers before build'
 check "none is done" shows 0 pg_stat_progress_create_index_lockers_done "${index[@]}"
 say writer "ROLLBACK;"
 wait_until "it is done" lacks_metric pg_stat_progress_create_index_lockers
@@ -337,7 +337,7 @@ open_session full
 say full "VACUUM FULL rewritten;"
 rewrite=(datname=postgres relname=rewritten 'command=VACUUM FULL')
 wait_until "VACUUM FULL rebuilds an index" shows 1 pg_stat_progress_cluster_phase "${rewrite[@]}" 'phase=rebuilding index'
-check "its row is written" shows 1 pg_stat_progress_cluster_heap_tuples_written "${rewrite[@]}"
+wait_until "its row is written" shows 1 pg_stat_progress_cluster_heap_tuples_written "${rewrite[@]}"
 end_session full
 
 if [ "$version" -ge 140000 ]; then
@@ -353,7 +353,7 @@ backup="BASE_BACKUP (MAX_RATE 32, CHECKPOINT 'fast')"
 [ "$version" -ge 150000 ] || backup="BASE_BACKUP FAST MAX_RATE 32"
 psql -X "dbname=postgres replication=true application_name=backup" -c "$backup" >/dev/null 2>&1 &
 wait_until "a base backup streams" shows 1 pg_stat_progress_basebackup_phase 'phase=streaming database files'
-check "one of them" shows 1 pg_stat_progress_basebackup_backups
+wait_until "one of them" shows 1 pg_stat_progress_basebackup_backups
 wait_until "so much of it" agrees "SELECT backup_streamed FROM pg_stat_progress_basebackup" \
     pg_stat_progress_basebackup_streamed_bytes
 check "no failures" sh -c "! grep -E 'warning|error' $weir_log"
