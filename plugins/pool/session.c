@@ -20,6 +20,8 @@
 #define KEYWORDS_MAX 60
 #define END_NS SECOND_NS
 #define IDLE_READS_MAX 16u
+#define STREAM_BYTES 65536        /* of a long answer at a time */
+#define STREAM_WAIT_NS 2000000
 
 /* What a server says, on one line and not too long. */
 static void clean(char *text, const char *from)
@@ -140,44 +142,49 @@ static int run(struct session *session, const struct weir_host *host, struct wei
     return status;
 }
 
-/* The settings of a session on loan.  `local` is true for a transaction behind a pooler. */
-static void pin_text(char *sql, size_t size, const struct session *session, const struct session_target *target, bool local)
+/* The settings of a session on loan, as a list of what to select.  `local` is SQL: true where they may last for a transaction only. */
+static void pin_text(char *sql, size_t size, const struct session *session, const struct session_target *target, const char *local,
+                     const char *read_only)
 {
     const char *encoding = PQparameterStatus(session->connection, "server_encoding");
     /* Bytes of an SQL_ASCII database may not be UTF-8, and the server would refuse to send them as such. */
     bool raw = encoding && strcmp(encoding, "SQL_ASCII") == 0;
 
     snprintf(sql, size,
-             "SELECT pg_catalog.set_config('search_path', '', %1$s), "
+             "pg_catalog.set_config('search_path', '', %1$s), "
              "pg_catalog.set_config('statement_timeout', '%2$lld', %1$s), "
              "pg_catalog.set_config('lock_timeout', '%3$lld', %1$s), "
              "pg_catalog.set_config('idle_in_transaction_session_timeout', '60000', %1$s), "
              "pg_catalog.set_config('jit', 'off', %1$s), "
              "pg_catalog.set_config('client_encoding', '%4$s', %1$s), "
-             "pg_catalog.set_config('%5$s_read_only', 'on', %1$s)",
-             local ? "true" : "false", (long long)(target->statement_timeout_ns / 1000000),
-             (long long)(target->lock_timeout_ns / 1000000), raw ? "SQL_ASCII" : "UTF8",
-             local ? "transaction" : "default_transaction");
+             "pg_catalog.set_config('%5$s', 'on', %1$s)",
+             local, (long long)(target->statement_timeout_ns / 1000000), (long long)(target->lock_timeout_ns / 1000000),
+             raw ? "SQL_ASCII" : "UTF8", read_only);
 }
 
-/* Learns what the server is, and pins the session. */
+/* Learns what the server is, and pins the session, in one round trip. */
 static int pin(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                const struct session_target *target, int64_t deadline_ns)
 {
+    static const char facts_sql[] = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), "
+                                    "pg_catalog.current_setting('is_superuser'), ";
     PGresult *facts = NULL;
-    char sql[1024];
-    int status = run(session, host, user, worker,
-                     "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), "
-                     "pg_catalog.current_setting('is_superuser')", deadline_ns, &facts);
+    char sql[1400], pooled[80];
+    int status;
 
+    /* A pooler makes up process numbers of its own.  What is set there must not outlast the statement: others have the session next. */
+    snprintf(pooled, sizeof(pooled), "pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.<>) %d", PQbackendPID(session->connection));
+    memcpy(sql, facts_sql, sizeof(facts_sql));
+    pin_text(sql + sizeof(facts_sql) - 1, sizeof(sql) - sizeof(facts_sql) + 1, session, target,
+             target->pooler < 0 ? pooled : target->pooler ? "true" : "false", "default_transaction_read_only");
+    status = run(session, host, user, worker, sql, deadline_ns, &facts);
     if (status < 0)
         goto out;
-    if (!facts || PQnfields(facts) != 3) {
+    if (!facts || PQnfields(facts) < 3) {
         status = host->fail(user, WEIR_EFAIL, "the server did not say what it is");
         goto out;
     }
     session->server_version = PQserverVersion(session->connection);
-    /* A pooler makes up process numbers of its own. */
     if (target->pooler == 1 ||
         (target->pooler < 0 && atoll(PQgetvalue(facts, 0, 0)) != PQbackendPID(session->connection)))
         session->flags |= WEIR_POOL_POOLER;
@@ -185,10 +192,6 @@ static int pin(struct session *session, const struct weir_host *host, struct wei
         session->flags |= WEIR_POOL_RECOVERY;
     if (strcmp(PQgetvalue(facts, 0, 2), "on") == 0)
         session->flags |= WEIR_POOL_SUPERUSER;
-    if (!(session->flags & WEIR_POOL_POOLER)) {
-        pin_text(sql, sizeof(sql), session, target, false);
-        status = run(session, host, user, worker, sql, deadline_ns, NULL);
-    }
 out:
     PQclear(facts);
     return status;
@@ -271,12 +274,12 @@ bool session_alive(struct session *session)
 int session_lend(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                  const struct session_target *target, int64_t deadline_ns)
 {
-    char sql[1100] = "BEGIN; ";
+    char sql[1100] = "BEGIN; SELECT ";
     int status;
 
     if (!(session->flags & WEIR_POOL_POOLER))
         return WEIR_OK;
-    pin_text(sql + strlen(sql), sizeof(sql) - strlen(sql), session, target, true);
+    pin_text(sql + strlen(sql), sizeof(sql) - strlen(sql), session, target, "true", "transaction_read_only");
     status = run(session, host, user, worker, sql, deadline_ns, NULL);
     session->in_transaction = status == WEIR_OK;
     return status;
@@ -309,24 +312,66 @@ static int broken(struct session *session, const struct weir_host *host, struct 
     return host->fail(user, WEIR_EFAIL, "the connection broke: %s", text);
 }
 
-/* Bytes that the server has sent; 0 on a socket that is not TCP. */
-static uint64_t received(const struct session *session)
+/* The statement took too long: told as what it is. */
+static int late(const struct weir_host *host, struct weir_self *user, int status)
+{
+    return status == WEIR_ETIMEOUT ? host->fail(user, status, "the server did not answer before the deadline") : status;
+}
+
+/* Takes what has come; false if the connection is broken. */
+static bool take(struct session *session)
 {
     struct tcp_info info = {0};
     socklen_t size = sizeof(info);
 
-    return getsockopt(PQsocket(session->connection), IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
+    if (!PQconsumeInput(session->connection))
+        return false;
+    /* It stays 0 on a socket that is not TCP. */
+    if (getsockopt(PQsocket(session->connection), IPPROTO_TCP, TCP_INFO, &info, &size) == 0)
+        session->received_bytes = info.tcpi_bytes_received;
+    return true;
 }
 
-/* Takes what has come of an answer that began when `before` bytes had been received: libpq keeps all of it. */
+/* The same, of an answer or a row that began when `before` bytes had been received: libpq keeps all of it. */
 static int consume(struct session *session, const struct weir_host *host, struct weir_self *user, uint64_t before)
 {
-    if (!PQconsumeInput(session->connection))
+    if (!take(session))
         return broken(session, host, user);
-    if (received(session) - before <= WEIR_POOL_ANSWER_BYTES_MAX)
+    if (session->received_bytes - before <= WEIR_POOL_ANSWER_BYTES_MAX)
         return WEIR_OK;
     session->doomed = true;
     return host->fail(user, WEIR_ELIMIT, "an answer of the server is larger than %u MiB", WEIR_POOL_ANSWER_BYTES_MAX >> 20);
+}
+
+/* The server sends each 8 kB as they are ready.  In a long answer it pays to sleep until more of them have come, for a moment at most:
+ * the answer may be at its end, or the server slow.  socket(7), SO_RCVLOWAT; poll heeds it on TCP. */
+static void set_streaming(struct session *session, bool on)
+{
+    int bytes = on ? STREAM_BYTES : 1;
+
+    if (session->streaming != on)
+        (void)setsockopt(PQsocket(session->connection), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+    session->streaming = on;
+}
+
+/* Waits for more of the rows of a COPY, and takes it. */
+static int stream_wait(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                       uint64_t before, int64_t deadline_ns)
+{
+    uint64_t known = session->received_bytes;
+    int64_t soon_ns = host->now_ns() + STREAM_WAIT_NS;
+    int status = WEIR_EAGAIN;
+
+    if (session->streaming && soon_ns < deadline_ns)
+        status = host->wait_fd(user, PQsocket(session->connection), POLLIN, soon_ns);
+    if (status < 0 && status != WEIR_ETIMEOUT) {
+        status = wait_for(session, host, user, worker, POLLIN, deadline_ns);
+        if (status < 0)
+            return late(host, user, status);
+    }
+    status = consume(session, host, user, before);
+    set_streaming(session, session->received_bytes > known && session->received_bytes - session->answer_from > STREAM_BYTES);
+    return status;
 }
 
 int session_send(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
@@ -349,12 +394,6 @@ int session_send(struct session *session, const struct weir_host *host, struct w
     return left < 0 ? broken(session, host, user) : WEIR_OK;
 }
 
-/* The statement took too long: told as what it is. */
-static int late(const struct weir_host *host, struct weir_self *user, int status)
-{
-    return status == WEIR_ETIMEOUT ? host->fail(user, status, "the server did not answer before the deadline") : status;
-}
-
 /* A result that libpq would give again for ever: nobody asks for COPY FROM, and rows of a COPY TO are read before the next result. */
 static bool copies_on(const struct session *session, ExecStatusType kind)
 {
@@ -367,10 +406,12 @@ int session_result(struct session *session, const struct weir_host *host, struct
     char text[SESSION_REASON_MAX];
     const char *state;
     ExecStatusType kind;
-    uint64_t before = received(session);
+    uint64_t before = session->received_bytes;
     int status;
 
     *result = NULL;
+    set_streaming(session, false);
+    session->answer_from = before;
     if (sqlstate)
         sqlstate[0] = '\0';
     while (PQisBusy(session->connection)) {
@@ -409,8 +450,8 @@ int session_result(struct session *session, const struct weir_host *host, struct
         PGresult *rest;
 
         while (PQisBusy(session->connection)) {
-            if (wait_for(session, host, user, worker, POLLIN, deadline_ns) < 0 || received(session) - before > WEIR_POOL_ANSWER_BYTES_MAX ||
-                !PQconsumeInput(session->connection)) {
+            if (wait_for(session, host, user, worker, POLLIN, deadline_ns) < 0 || !take(session) ||
+                session->received_bytes - before > WEIR_POOL_ANSWER_BYTES_MAX) {
                 session->doomed = true;
                 return status;
             }
@@ -432,17 +473,12 @@ int session_result(struct session *session, const struct weir_host *host, struct
 int session_copy_row(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                      char **row, int *length, int64_t deadline_ns)
 {
-    uint64_t before = UINT64_MAX;
+    uint64_t before = session->received_bytes;
     int status;
 
-    while ((*length = PQgetCopyData(session->connection, row, 1)) == 0) {
-        before = before == UINT64_MAX ? received(session) : before; /* most rows are there already, and cost no call */
-        status = wait_for(session, host, user, worker, POLLIN, deadline_ns);
-        if (status < 0)
-            return late(host, user, status);
-        if ((status = consume(session, host, user, before)) < 0)
+    while ((*length = PQgetCopyData(session->connection, row, 1)) == 0)
+        if ((status = stream_wait(session, host, user, worker, before, deadline_ns)) < 0)
             return status;
-    }
     if (*length < 0)
         session->copying = false;
     return *length < -1 ? broken(session, host, user) : WEIR_OK;

@@ -34,6 +34,9 @@ struct session {
     bool doomed;                   /* must be closed */
     bool busy;                     /* a statement's results are not all read */
     bool copying;                  /* nor are the rows of a COPY */
+    bool streaming;                /* the socket wakes us for many bytes only */
+    uint64_t received_bytes;       /* when last looked at, */
+    uint64_t answer_from;          /* and when the last result came */
 };
 
 /* Connects and pins; all of it until the deadline.  On failure the session is closed, and `reason` says why. */
