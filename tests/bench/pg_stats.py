@@ -29,44 +29,40 @@ def families():
         wait('postgres_exporter', lambda: rows(p) == 10000)
         peer = {'cpu': [], 'backend': [], 'response': []}
         for turn in range(5):
-            pids = server.backends('exporter', 'bench')
-            before, mine = sum(map(cpu, pids)), cpu(exporter.pid)
+            there, mine = server.cpu(), cpu(exporter.pid)
             took, body = get(p)
             peer['response'].append(took)
             peer['cpu'].append(cpu(exporter.pid) - mine)
-            peer['backend'].append(sum(map(cpu, pids)) - before)
+            peer['backend'].append(server.cpu() - there)
         peer['memory'] = [memory(exporter.pid)['VmHWM']]
         print('postgres_exporter: %.1f MB of text' % (len(body) / 1e6))
         exporter.kill(); exporter.wait()
         groups = '"static", "database", "database_size", "activity", "locks", "settings", "bgwriter", "archiver", "replication", "replication_slots", "senders", "database_conflicts", "user_tables", "user_table_sizes", "statio_user_tables"'
-        p, weir, _ = server.weir('bench', '4s', 'databases = { "bench" } groups = { %s } group "user_table_sizes" { interval = "4s" } group "settings" { interval = "4s" } group "database_size" { interval = "4s" }' % groups)
-        wait('weir', lambda: rows(p) == 10000)
-        ours = {'cpu': [], 'backend': [], 'response': []}
-        trips = []
-        for turn in range(5):
+        often = ' '.join('group "%s" { interval = "4s" }' % group for group in ('user_table_sizes', 'settings', 'database_size'))
+        memories = []
+        for pace, intervals in (('each at every pass', often), ('sizes and settings at every 20th', often.replace('4s', '80s'))):
+            p, weir, _ = server.weir('bench', '4s', 'databases = { "bench" } groups = { %s } %s' % (groups, intervals))
+            wait('weir', lambda: rows(p) == 10000)
+            ours = {'cpu': [], 'backend': [], 'response': []}
             n = passes(p, 'statio_user_tables')
             wait('a pass', lambda: passes(p, 'statio_user_tables') > n)
             time.sleep(1)
-            n = passes(p, 'statio_user_tables')
-            t = scalar(p, r'weir_pg_round_trips_total\{instance="pg_stats/a"\} (\d+)')
-            pids = server.backends('weir')
-            before, mine = sum(map(cpu, pids)), cpu(weir.pid)
-            time.sleep(8)
-            took, body = get(p)
-            took2, body = get(p)
-            spent, spent_there = cpu(weir.pid) - mine, sum(map(cpu, pids)) - before
+            trips = lambda: scalar(p, r'weir_pg_round_trips_total\{instance="pg_stats/a"\} (\d+)')
+            t, n = trips(), passes(p, 'statio_user_tables')
+            # As many scrapes as passes, and nothing else.
+            mine, there = cpu(weir.pid), server.cpu()
+            for turn in range(20):
+                time.sleep(4)
+                ours['response'].append(get(p)[0])
+            mine, there = cpu(weir.pid) - mine, server.cpu() - there
             n = passes(p, 'statio_user_tables') - n
-            ours['response'] += [took, took2]
-            ours['cpu'].append(spent / n)
-            ours['backend'].append(spent_there / n)
-            trips.append((scalar(p, r'weir_pg_round_trips_total\{instance="pg_stats/a"\} (\d+)') - t) / n)
-        print('weir: %.1f MB of text' % (len(body) / 1e6))
-        ours['memory'] = [memory(weir.pid)['VmHWM']]
-        report('10,000 tables, all families of the exporter: CPU', median(ours['cpu']) * 1e3, median(peer['cpu']) * 1e3, 'ms', 40)
-        report('  peak resident memory', ours['memory'][0], peer['memory'][0], 'MB', 6)
-        report('  CPU of the PostgreSQL backend', median(ours['backend']) * 1e3, median(peer['backend']) * 1e3, 'ms', 2)
-        report('  response', median(ours['response']) * 1e3, median(peer['response']) * 1e3, 'ms', 100)
-        print('  round trips of a pass: %d (goal 2)' % median(trips))
+            memories.append(memory(weir.pid)['VmHWM'])
+            report('10,000 tables, %s: CPU' % pace, mine / n * 1e3, median(peer['cpu']) * 1e3, 'ms', 40)
+            report('  peak resident memory', memories[-1], peer['memory'][0], 'MB', 6)
+            report('  CPU of the server', there / n * 1e3, median(peer['backend']) * 1e3, 'ms', 2)
+            report('  response', median(ours['response']) * 1e3, median(peer['response']) * 1e3, 'ms', 100)
+            print('  round trips of a pass: %.1f (goal 2); %d passes' % ((trips() - t) / n, n), flush=True)
+            weir.terminate(); weir.wait()
 
 def databases():
     """100 databases of 100 tables each, all figures of tables: one exporter that discovers them, and one weir with two sessions."""
@@ -102,12 +98,16 @@ def statements():
     """5,000 statements of 2 kB: time of the server for one pass of the group, and for what others ask."""
     with Server("-c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.max=6000 -c track_activity_query_size=8kB") as server:
         server.psql('CREATE EXTENSION pg_stat_statements')
+        # Names of columns are not part of what a statement is; which columns is.
+        server.psql('CREATE TABLE wide (%s)' % ', '.join('column_%d int' % c for c in range(100)))
         with open(server.work + '/statements.sql', 'w') as f:
-            for i in range(5000): f.write('SELECT %s /* %s */;\n' % (', '.join('1 AS column_%d_%d' % (i, c) for c in range(100)), 'x' * 100))
+            for i in range(5000):
+                f.write('SELECT %s /* %s */ FROM wide;\n' % (', '.join('column_%d' % (c if c > 1 else i // 100 if c else i % 100)
+                                                               for c in range(100)), 'x' * 900))
         subprocess.run(['psql', '-h', '127.0.0.1', '-p', str(server.port), '-U', 'postgres', '-Xq', '-f', server.work + '/statements.sql', 'postgres'], check=True, stdout=subprocess.DEVNULL)
-        text = open(server.work + '/all.sql', 'w'); text.write('SELECT * FROM pg_stat_statements;\n'); text.close()
+        count, size = server.psql('SELECT count(*), avg(length(query)) FROM pg_stat_statements').split('|')
+        print('%s statements of %.0f bytes' % (count, float(size)), flush=True)
         def backend_time(sql):
-            script = "SELECT pg_backend_pid();\n" + sql
             proc = subprocess.Popen(['psql', '-h', '127.0.0.1', '-p', str(server.port), '-U', 'postgres', '-XqtA', 'postgres'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             proc.stdin.write(b'SELECT pg_backend_pid();\n'); proc.stdin.flush()
             pid = int(proc.stdout.readline())
@@ -120,7 +120,7 @@ def statements():
             proc.stdin.close(); proc.wait()
             return median(times[1:])
         theirs = backend_time('SELECT * FROM pg_stat_statements;')
-        p, weir, _ = server.weir('postgres', '2s', 'databases = { "postgres" } groups = { "statements" }')
+        p, weir, _ = server.weir('postgres', '2s', 'databases = { "postgres" } groups = { "statements" } group "statements" { interval = "2s" }')
         wait('weir', lambda: b'\npg_stat_statements_calls_total{' in get(p)[1])
         ours = []
         for turn in range(5):
