@@ -254,7 +254,7 @@ static void group_close(struct weir_self *self, int status)
     /* collect may have ended the group, and begun it again. */
     entry = schedule_find(&self->schedule, group->id);
     if (entry && !entry->heap) {
-        schedule_ended(&self->schedule, entry, end_ns);
+        schedule_ended(&self->schedule, entry, end_ns, status < 0 ? WEIR_PASS_FAILED : committed);
         if (asked == WEIR_PASS_OK && committed != WEIR_PASS_OK) {
             snprintf(self->reason, sizeof(self->reason), "the pass is larger than a lane may hold: raise lane_max");
             status = WEIR_ELIMIT;

@@ -128,13 +128,19 @@ struct schedule_entry *schedule_find(const struct schedule *schedule, uint32_t i
     return place < schedule->count && schedule->entries[place]->group->id == id ? schedule->entries[place] : NULL;
 }
 
-/* The interval is a new one: the phase is the last turn of its grid that is not after now. */
-static void set_phase(const struct schedule *schedule, struct schedule_entry *entry, int64_t now_ns)
+/* The last turn that is not after now on the grid of this interval. */
+static int64_t grid_phase(const struct schedule *schedule, const struct schedule_entry *entry, int64_t interval_ns, int64_t now_ns)
 {
     int64_t wall_ns = now_ns - schedule->epoch_ns;
-    int64_t since_ns = wall_ns % entry->interval_ns - entry->offset_ns % entry->interval_ns + entry->interval_ns;
+    int64_t since_ns = wall_ns % interval_ns - entry->offset_ns % interval_ns + interval_ns;
 
-    entry->phase_ns = now_ns - since_ns % entry->interval_ns;
+    return now_ns - since_ns % interval_ns;
+}
+
+/* The interval is a new one. */
+static void set_phase(const struct schedule *schedule, struct schedule_entry *entry, int64_t now_ns)
+{
+    entry->phase_ns = grid_phase(schedule, entry, entry->interval_ns, now_ns);
     atomic_store_explicit(&entry->group->interval_ns, (uint64_t)entry->interval_ns, memory_order_relaxed);
 }
 
@@ -156,6 +162,7 @@ int schedule_add(struct schedule *schedule, struct series_group *group, const st
     *entry = (struct schedule_entry){.group = group, .context = description->context, .due_ns = now_ns,
                                      .offset_ns = description->offset_ns, .priority = description->priority,
                                      .serial = schedule->added++};
+    schedule->interval_ns = interval_ns;
     entry->own_interval = description->interval_ns > 0;
     entry->own_timeout = description->timeout_ns > 0;
     entry->interval_min_ns = description->interval_min_ns;
@@ -206,13 +213,35 @@ void schedule_tell(struct schedule *schedule, struct schedule_entry *entry, bool
     *link = entry->next_told;
 }
 
+/* The first after now of the turns that are so far from each other; phase: one of them. */
+static int64_t turn_after(int64_t now_ns, int64_t phase_ns, int64_t interval_ns)
+{
+    return phase_ns + ((now_ns - phase_ns) / interval_ns + 1) * interval_ns;
+}
+
 static int64_t next_turn(const struct schedule_entry *entry, int64_t now_ns)
 {
-    return entry->phase_ns + ((now_ns - entry->phase_ns) / entry->interval_ns + 1) * entry->interval_ns;
+    return turn_after(now_ns, entry->phase_ns, entry->interval_ns);
+}
+
+/* When to try again what failed: its next turn, or before that. */
+static int64_t next_try(const struct schedule *schedule, struct schedule_entry *entry, int64_t now_ns, int64_t next_ns)
+{
+    int64_t interval_ns = schedule->interval_ns, phase_ns, try_ns;
+
+    entry->retry_ns = entry->retry_ns ? entry->retry_ns * 2 : interval_ns;
+    if (entry->retry_ns >= entry->interval_ns) {
+        entry->retry_ns = entry->interval_ns;
+        return next_ns;
+    }
+    phase_ns = grid_phase(schedule, entry, interval_ns, now_ns);
+    try_ns = turn_after(now_ns + entry->retry_ns - interval_ns, phase_ns, interval_ns);
+    return try_ns < next_ns ? try_ns : next_ns;
 }
 
 void schedule_retime(struct schedule *schedule, int64_t interval_ns, int64_t timeout_ns, int64_t now_ns, int64_t wall_ns)
 {
+    schedule->interval_ns = interval_ns;
     for (size_t i = 0; i < schedule->count; i++) {
         struct schedule_entry *entry = schedule->entries[i];
 
@@ -282,11 +311,15 @@ void schedule_began(struct schedule *schedule, struct schedule_entry *entry, int
         atomic_store_explicit(&group->late_ns_max, late, memory_order_relaxed);
 }
 
-void schedule_ended(struct schedule *schedule, struct schedule_entry *entry, int64_t now_ns)
+void schedule_ended(struct schedule *schedule, struct schedule_entry *entry, int64_t now_ns, enum weir_pass_status outcome)
 {
     int64_t next = next_turn(entry, now_ns);
     int64_t missed = (next - entry->due_ns - 1) / entry->interval_ns;
 
+    if (outcome == WEIR_PASS_OK)
+        entry->retry_ns = 0;
+    else if (outcome == WEIR_PASS_FAILED || entry->retry_ns) /* a pass that is kept after a failure has no values to keep */
+        next = next_try(schedule, entry, now_ns, next);
     entry->due_ns = next;
     heap_add(schedule, &schedule->waiting, entry);
     if (missed > 0)

@@ -5,6 +5,10 @@
  * :17, :32, :47.  Everything after that is CLOCK_MONOTONIC: a step of the wall clock changes nothing, and a suspend or a slow
  * pass costs turns that are counted and skipped, never a burst.
  *
+ * What failed has an extra turn before its next one if its interval is longer than the instance's: on the grid of the instance's
+ * interval, where others have theirs and one trip serves all.  The wait doubles each time, up to the group's interval, until a
+ * pass brings values; so an outage costs a few turns more, and what fails for ever has no more than its own.
+ *
  * An entry is in one of two heaps, or in neither while its turn goes on: those that wait, by when they are due; those that are
  * due, by priority, then due longest, then the order of adding.  So thousands of groups cost each turn a few comparisons.
  * Threads: the instance's own, but for the counters in struct series_group.
@@ -24,6 +28,7 @@ struct schedule_entry { /* from schedule_add to schedule_remove */
     struct series_group *group;
     void *context;          /* of the plugin, for its passes */
     int64_t due_ns, phase_ns, interval_ns, timeout_ns, offset_ns, interval_min_ns;
+    int64_t retry_ns;       /* waited after the last try, while it fails; else 0 */
     uint32_t priority;
     bool own_interval, own_timeout; /* given with the group, not by the section */
     /* Where it is. */
@@ -40,6 +45,7 @@ struct schedule {
     struct schedule_entry **entries; /* by the group's id */
     size_t count, room;
     struct schedule_heap ready, waiting;
+    int64_t interval_ns; /* the instance's */
     int64_t epoch_ns; /* CLOCK_MONOTONIC of wall time 0, the same for all, so that groups of one interval are due at one time */
     uint64_t added;
     struct schedule_entry *told; /* those whose failure was told */
@@ -67,7 +73,7 @@ bool schedule_is_due(struct schedule *schedule, const struct schedule_entry *ent
 int64_t schedule_next_ns(const struct schedule *schedule);
 /* The turn of an entry that is due began; counts lateness. */
 void schedule_began(struct schedule *schedule, struct schedule_entry *entry, int64_t now_ns);
-/* ... and ended: sets the next turn after now, counts those missed. */
-void schedule_ended(struct schedule *schedule, struct schedule_entry *entry, int64_t now_ns);
+/* ... and ended: sets the next turn after now, or an extra one for what failed, and counts those missed. */
+void schedule_ended(struct schedule *schedule, struct schedule_entry *entry, int64_t now_ns, enum weir_pass_status outcome);
 
 #endif

@@ -119,7 +119,8 @@ struct weir_label {
 struct weir_group {
     uint32_t size;
     const char *name;    /* unique in the instance */
-    int64_t interval_ns; /* 0: the instance's */
+    int64_t interval_ns; /* 0: the instance's.  After a failure one that is longer has extra turns before its next: when one instance's
+                            interval has passed, then two, four ... */
     int64_t timeout_ns;  /* 0: the instance's */
     void *context;       /* comes back in struct weir_pass */
     const char *kind;    /* NULL: the name.  The host's own metrics tell of all groups of one kind together, in label `group`; a
@@ -348,7 +349,7 @@ struct weir_plugin { /* static const in the plugin; append only */
      * gone; after a failure the instance goes on as it was. */
     int (*reconfigure)(void *state, const void *config);
     /* Source: reads one group and publishes it.  WEIR_OK commits; WEIR_KEEP leaves the old values; failure commits an
-     * empty pass, so that everything of the group is stale.  May block until the deadline, and go on with host->next_pass. */
+     * empty pass, so that everything of the group is stale, and is tried again before long.  May block until the deadline, and go on with host->next_pass. */
     int (*collect)(void *state, const struct weir_pass *pass);
     /* Sink: takes samples in the order they were published.  Failure is logged; the samples count as delivered. */
     int (*consume)(void *state, const struct weir_batch *batch);

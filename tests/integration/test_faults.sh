@@ -19,6 +19,7 @@ check "server down at start: one line says so" [ "$(log_count 'pool/a: server .*
 pg_start
 wait_until "server started: pg_up 1" metric_is 1 pg_up
 wait_until "server started: figures come" has_metric pg_stat_database_xact_commit
+wait_until "server started: what is read every 300 s comes too" has_metric pg_system_info
 check "server started: one line says so" [ "$(log_count 'pool/a: server .* is up again')" = 1 ]
 check "superuser: warned once" [ "$(log_count 'connected as a superuser')" = 1 ]
 wait_until "superuser: figure" metric_is 1 weir_pg_superuser

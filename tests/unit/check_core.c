@@ -34,7 +34,7 @@ START_TEST(first_turn_at_once_then_on_the_grid)
     ck_assert_ptr_nonnull(entry);
     ck_assert_int_eq(entry->timeout_ns, 5 * S);
     schedule_began(&schedule, entry, now);
-    schedule_ended(&schedule, entry, now + S);
+    schedule_ended(&schedule, entry, now + S, WEIR_PASS_OK);
     ck_assert_int_eq(schedule_next_ns(&schedule), now + 11 * S);
     ck_assert_ptr_null(schedule_due(&schedule, now + 11 * S - 1));
     ck_assert_uint_eq(atomic_load(&group.missed), 0);
@@ -51,11 +51,11 @@ START_TEST(missed_turns_are_counted_and_not_made_up)
     add(&schedule, &group, 10 * S, 15 * S, 100 * S, 0);
     entry = schedule_due(&schedule, 100 * S);
     schedule_began(&schedule, entry, 100 * S);
-    schedule_ended(&schedule, entry, 100 * S);
+    schedule_ended(&schedule, entry, 100 * S, WEIR_PASS_OK);
     entry = schedule_due(&schedule, 112 * S);
     schedule_began(&schedule, entry, 112 * S);
     ck_assert_uint_eq(atomic_load(&group.late_ns_last), 2 * S);
-    schedule_ended(&schedule, entry, 145 * S); /* 120, 130, 140 went by */
+    schedule_ended(&schedule, entry, 145 * S, WEIR_PASS_OK); /* 120, 130, 140 went by */
     ck_assert_uint_eq(atomic_load(&group.missed), 3);
     ck_assert_int_eq(schedule_next_ns(&schedule), 150 * S);
     schedule_free(&schedule);
@@ -81,7 +81,7 @@ START_TEST(groups_due_together_run_in_order_and_none_starves)
         struct schedule_entry *entry = schedule_find(&schedule, i + 1);
 
         schedule_began(&schedule, entry, 100 * S);
-        schedule_ended(&schedule, entry, 100 * S);
+        schedule_ended(&schedule, entry, 100 * S, WEIR_PASS_OK);
         ck_assert_int_eq(entry->due_ns, 101 * S);
     }
     for (unsigned i = 0; i < 9; i++) {
@@ -89,7 +89,7 @@ START_TEST(groups_due_together_run_in_order_and_none_starves)
 
         ck_assert_ptr_eq(entry->group, &groups[i % 3]);
         schedule_began(&schedule, entry, 101 * S + i * 2 * S);
-        schedule_ended(&schedule, entry, 101 * S + (i + 1) * 2 * S); /* each takes twice its interval */
+        schedule_ended(&schedule, entry, 101 * S + (i + 1) * 2 * S, WEIR_PASS_OK); /* each takes twice its interval */
     }
     schedule_remove(&schedule, &groups[0]);
     ck_assert_uint_eq(schedule.count, 2);
@@ -111,7 +111,7 @@ START_TEST(another_interval_lies_on_its_own_grid)
         entry = schedule_due(&schedule, SCHEDULE_NEVER); /* the first turns */
         ck_assert_ptr_eq(entry->group, &groups[i]);
         schedule_began(&schedule, entry, 100 * S);
-        schedule_ended(&schedule, entry, 100 * S);
+        schedule_ended(&schedule, entry, 100 * S, WEIR_PASS_OK);
     }
     ck_assert_ptr_null(schedule_due(&schedule, SCHEDULE_NEVER));
     schedule_retime(&schedule, 15 * S, 2 * S, 110 * S, 7 * 15 * S + 4 * S);
@@ -142,12 +142,76 @@ START_TEST(offsets_move_turns_on_the_grid)
         entry = schedule_due(&schedule, now); /* the first at once */
         ck_assert_ptr_nonnull(entry);
         schedule_began(&schedule, entry, now);
-        schedule_ended(&schedule, entry, now);
+        schedule_ended(&schedule, entry, now, WEIR_PASS_OK);
         ck_assert_int_eq((wall + entry->due_ns - now) % (15 * S), phase);
         ck_assert(entry->due_ns > now && entry->due_ns <= now + 15 * S);
         schedule_retime(&schedule, 10 * S, 5 * S, now, wall);
         ck_assert_int_eq((wall + entry->due_ns - now) % (10 * S), (offsets[i] % (10 * S) + 10 * S) % (10 * S));
         ck_assert(entry->due_ns > now && entry->due_ns <= now + 10 * S);
+        schedule_free(&schedule);
+    }
+}
+END_TEST
+
+/* The turn at `now` ends at once, so. */
+static int64_t turn(struct schedule *schedule, struct schedule_entry *entry, int64_t now, enum weir_pass_status outcome)
+{
+    ck_assert_ptr_eq(schedule_due(schedule, now), entry);
+    schedule_began(schedule, entry, now);
+    schedule_ended(schedule, entry, now, outcome);
+    return entry->due_ns;
+}
+
+START_TEST(what_failed_is_tried_again_soon_and_ever_less)
+{
+    static const int64_t tries[] = {105 * S, 135 * S, 195 * S, 300 * S, 540 * S, 600 * S, 900 * S};
+    struct series_group group = {.id = 1};
+    struct schedule schedule = {0};
+    struct schedule_entry *entry;
+    int64_t now = 100 * S;
+
+    add(&schedule, &group, 300 * S, 15 * S, now, now);
+    entry = schedule_find(&schedule, 1);
+    for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+        now = turn(&schedule, entry, now, WEIR_PASS_FAILED);
+        ck_assert_int_eq(now, tries[i]);
+    }
+    ck_assert_int_eq(turn(&schedule, entry, now, WEIR_PASS_OK), 1200 * S);
+    ck_assert_int_eq(turn(&schedule, entry, 1200 * S, WEIR_PASS_KEPT), 1500 * S); /* it has values */
+    ck_assert_int_eq(turn(&schedule, entry, 1500 * S, WEIR_PASS_FAILED), 1515 * S);
+    ck_assert_int_eq(turn(&schedule, entry, 1515 * S, WEIR_PASS_KEPT), 1545 * S); /* it has none */
+    ck_assert_int_eq(turn(&schedule, entry, 1545 * S, WEIR_PASS_OK), 1800 * S);
+    ck_assert_uint_eq(atomic_load(&group.missed), 0);
+    ck_assert_uint_eq(atomic_load(&group.interval_ns), 300 * S);
+    /* An extra turn that takes longer than it is to the next one costs that; not more. */
+    turn(&schedule, entry, 1800 * S, WEIR_PASS_FAILED);
+    schedule_began(&schedule, schedule_due(&schedule, 1815 * S), 1815 * S);
+    schedule_ended(&schedule, entry, 2110 * S, WEIR_PASS_FAILED);
+    ck_assert_uint_eq(atomic_load(&group.missed), 1);
+    ck_assert_int_eq(entry->due_ns, 2130 * S);
+    schedule_free(&schedule);
+}
+END_TEST
+
+START_TEST(what_comes_as_often_as_the_instance_has_no_extra_turns)
+{
+    static const int64_t own[] = {0, 5 * S, 15 * S, 20 * S};
+    struct series_group group = {.id = 1};
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        struct schedule schedule = {0};
+        const struct weir_group description = {.size = sizeof(description), .name = "g", .interval_ns = own[i], .offset_ns = 2 * S};
+        const int64_t interval = own[i] ? own[i] : 15 * S;
+        struct schedule_entry *entry;
+        int64_t now = 100 * S;
+        unsigned turns = 0;
+
+        schedule_add(&schedule, &group, &description, 15 * S, 5 * S, now, now);
+        entry = schedule_find(&schedule, 1);
+        for (; now < 100 * S + 100 * interval; turns++)
+            now = turn(&schedule, entry, now, WEIR_PASS_FAILED);
+        ck_assert_uint_ge(turns, 100);
+        ck_assert_uint_le(turns, 102); /* the first, and one extra */
         schedule_free(&schedule);
     }
 }
@@ -200,7 +264,7 @@ START_TEST(a_thousand_groups_come_and_go_in_order)
                 ck_assert_ptr_eq(turn, first_of(&schedule, now));
                 ck_assert_uint_eq(turn->group->id, ids[i]);
                 schedule_began(&schedule, turn, now);
-                schedule_ended(&schedule, turn, now);
+                schedule_ended(&schedule, turn, now, WEIR_PASS_OK);
             }
             ck_assert(listed == room || !first_of(&schedule, now));
         }
@@ -209,7 +273,7 @@ START_TEST(a_thousand_groups_come_and_go_in_order)
         if (turn) {
             schedule_began(&schedule, turn, now);
             ck_assert(!schedule_is_due(&schedule, turn, now));
-            schedule_ended(&schedule, turn, now + rand() % S);
+            schedule_ended(&schedule, turn, now + rand() % S, WEIR_PASS_OK);
         }
         now += rand() % 10000000;
     }
@@ -400,6 +464,8 @@ int main(void)
     tcase_add_test(all, groups_due_together_run_in_order_and_none_starves);
     tcase_add_test(all, another_interval_lies_on_its_own_grid);
     tcase_add_test(all, offsets_move_turns_on_the_grid);
+    tcase_add_test(all, what_failed_is_tried_again_soon_and_ever_less);
+    tcase_add_test(all, what_comes_as_often_as_the_instance_has_no_extra_turns);
     tcase_add_test(all, a_thousand_groups_come_and_go_in_order);
     tcase_add_test(all, closing_a_service_waits_for_those_inside);
     tcase_add_test(all, a_successor_is_waited_for);
