@@ -186,7 +186,7 @@ static void tell_success(struct weir_self *self, struct schedule_entry *entry, i
     schedule_tell(&self->schedule, entry, false);
 }
 
-/* Groups that were ended inside a callback are closed outside of any pass. */
+/* Groups that were ended inside a callback are closed outside of any pass; what has no room now, after a later one. */
 static void end_groups(struct weir_self *self)
 {
     struct seat *seat = self->seat;
@@ -195,8 +195,8 @@ static void end_groups(struct weir_self *self)
         return;
     self->groups_ending = false;
     for (struct series_group *group = atomic_load(&seat->groups.first); group; group = atomic_load(&group->sibling))
-        if (!(atomic_load(&group->holders) & self->bit) && atomic_load(&group->series))
-            pass_end_group(&seat->pass, group, clock_wall_ns());
+        if (!(atomic_load(&group->holders) & self->bit))
+            self->groups_ending |= !pass_end_group(&seat->pass, group, clock_wall_ns());
 }
 
 /* A task waits: what fails now fails because of it. */

@@ -227,6 +227,11 @@ static bool graves_reserve(struct pass *pass, size_t count)
     return true;
 }
 
+static void grave_add(struct pass *pass, struct pass_grave grave)
+{
+    pass->graves[(pass->grave_first + pass->grave_count++) % pass->grave_room] = grave;
+}
+
 /* Tells that released series have ended, the first `count` of those that are due.  They stay findable until bury. */
 static void put_released(struct pass *pass, uint32_t count)
 {
@@ -241,8 +246,7 @@ static void put_released(struct pass *pass, uint32_t count)
             continue;
         put(pass, WEIR_S_RELEASED, atomic_load_explicit(&cell->handle, memory_order_relaxed), 0, 0);
         cell->flags |= SERIES_BURIED;
-        pass->graves[(pass->grave_first + pass->grave_count++) % pass->grave_room] =
-            (struct pass_grave){.position = pass->lane.writer.head, .index = group->dying[i]};
+        grave_add(pass, (struct pass_grave){.position = pass->lane.writer.head, .index = group->dying[i]});
         series_bury(pass->registry, group, group->dying[i]);
     }
     group->dying_count -= count;
@@ -308,13 +312,21 @@ enum weir_pass_status pass_commit(struct pass *pass, enum weir_pass_status statu
     return status;
 }
 
-void pass_end_group(struct pass *pass, struct series_group *group, int64_t wall_ns)
+bool pass_end_group(struct pass *pass, struct series_group *group, int64_t wall_ns)
 {
-    pass_begin(pass, group, wall_ns);
-    /* What cannot be listed now for want of memory is stale all the same, and stays until the group begins again. */
-    (void)series_release_all(pass->registry, group);
-    (void)pass_commit(pass, WEIR_PASS_OK);
-    ring_lane_wake(&pass->lane);
+    if (atomic_load_explicit(&group->series, memory_order_relaxed)) {
+        pass_begin(pass, group, wall_ns);
+        (void)series_release_all(pass->registry, group);
+        (void)pass_commit(pass, WEIR_PASS_OK);
+        ring_lane_wake(&pass->lane);
+    }
+    if (atomic_load_explicit(&group->holders, memory_order_acquire) || group->ended)
+        return true;
+    if (atomic_load_explicit(&group->series, memory_order_relaxed) || !graves_reserve(pass, 1))
+        return false;
+    grave_add(pass, (struct pass_grave){.position = pass->lane.writer.head, .group = group});
+    series_group_bury(pass->registry, group);
+    return true;
 }
 
 void pass_reuse(struct pass *pass)
@@ -325,7 +337,12 @@ void pass_reuse(struct pass *pass)
         return;
     consumed = ring_lane_consumed(&pass->lane);
     while (pass->grave_count && pass->graves[pass->grave_first].position <= consumed) {
-        series_reuse(pass->registry, pass->graves[pass->grave_first].index);
+        const struct pass_grave *grave = &pass->graves[pass->grave_first];
+
+        if (grave->group)
+            series_group_reuse(pass->registry, grave->group);
+        else
+            series_reuse(pass->registry, grave->index);
         pass->grave_first = (pass->grave_first + 1) % pass->grave_room;
         pass->grave_count--;
     }

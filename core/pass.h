@@ -26,9 +26,10 @@ enum pass_refusal {
 };
 extern const char *const pass_refusal_names[PASS_REFUSALS]; /* label values */
 
-/* A released series whose index is used again once every sink is past `position`. */
+/* What is used again once every sink is past `position`: the index of a released series, or the name and id of a group. */
 struct pass_grave {
     uint64_t position;
+    struct series_group *group; /* NULL: the series */
     uint32_t index;
 };
 
@@ -61,10 +62,11 @@ int pass_publish(struct pass *pass, const struct weir_value *values, size_t coun
  * asked.  Returns what was committed. */
 enum weir_pass_status pass_commit(struct pass *pass, enum weir_pass_status status);
 
-/* Outside a pass: everything of the group becomes stale and is released; sinks are woken. */
-void pass_end_group(struct pass *pass, struct series_group *group, int64_t wall_ns);
+/* Outside a pass: everything of the group becomes stale and is released, sinks are woken; without holders it comes to its grave.
+ * False: not all of it for want of memory or room in the lane, to be tried again. */
+bool pass_end_group(struct pass *pass, struct series_group *group, int64_t wall_ns);
 
-/* Gives indexes that every sink has seen released back to their groups. */
+/* Gives indexes and groups that every sink has seen the end of back. */
 void pass_reuse(struct pass *pass);
 
 #endif

@@ -178,8 +178,8 @@ static void groups_settle(struct seat *seat, uint32_t bit, bool adopted, int64_t
         /* What cannot be listed for want of memory stays until the next reload; so does a group that a draft leaves behind while the
          * old object is frozen in the middle of a pass. */
         (void)series_draft_end(seat->registry, group, adopted);
-        if (!stays && atomic_load_explicit(&group->series, memory_order_relaxed) && (adopted || !seat->pass.group))
-            pass_end_group(&seat->pass, group, wall_ns);
+        if (!stays && (adopted || !seat->pass.group))
+            (void)pass_end_group(&seat->pass, group, wall_ns);
     }
 }
 

@@ -1,7 +1,7 @@
 /* selfstat.c - the collector's own figures: what each part counts, published as series.
  *
  * Two groups: "process" (few, fixed) and "instances" (per instance, kind of groups, lane and sink; new ones appear as they are
- * made).  Handles are made once per object and kept in rows found by the object's address, which lives as long as the collector.
+ * made).  Handles are made once per object and kept in rows, found by a key that no other object ever has.
  * What groups of a kind have counted is their sum, with those that have ended, so that it never falls.
  */
 #include "selfstat.h"
@@ -10,6 +10,7 @@
 #include "instances.h"
 #include "log.h"
 #include "process.h"
+#include "util/strbuf.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #endif
 
 #define FIGURES_MAX 16u /* per row */
+#define NAMES_BYTES_MAX (64u * 1024u * 1024u) /* of one instance's kinds */
 
 /* ---- What there is ---------------------------------------------------------------------------------------------- */
 
@@ -104,7 +106,7 @@ static const struct weir_family build_family =
 /* ---- State ------------------------------------------------------------------------------------------------------ */
 
 struct row { /* one object's series */
-    const void *object;
+    uint64_t key;
     uint64_t seen;   /* pass that last had the object */
     uint32_t handles[FIGURES_MAX];
 };
@@ -112,14 +114,12 @@ struct rows {
     struct row *items;
     size_t count, room, width; /* width: handles of a row */
 };
-struct kind { /* of one instance's groups, for ever */
-    const struct series_groups *all;
-    const char *instance, *name;
-    struct kind_sum { /* of its groups; what is of the last passes, of those that live */
-        uint64_t pass, living, collect_ns, collect_ns_last, late_ns, late_ns_max, passes_ok, passes_kept, passes_failed, missed,
-            overruns, interval_ns, series;
-        int64_t oldest_ns, success_ns; /* the least; INT64_MAX: of none; 0: one has had no success */
-    } sum;
+struct kind_sum { /* of a kind's groups; what is of the last passes, of those that live */
+    uint64_t serial;
+    size_t name; /* where it begins in selfstat's names */
+    uint64_t living, collect_ns, collect_ns_last, late_ns, late_ns_max, passes_ok, passes_kept, passes_failed, missed, overruns,
+        interval_ns, series;
+    int64_t oldest_ns, success_ns; /* the least; INT64_MAX: of none; 0: one has had no success */
 };
 struct selfstat {
     struct weir_self *self;
@@ -129,8 +129,9 @@ struct selfstat {
     uint32_t process[PROCESS_FIGURES], build;
     uint32_t group_ids[GROUP_FIGURES], instance_ids[INSTANCE_FIGURES], refused_id, cursor_ids[CURSOR_FIGURES];
     struct rows groups, instances, refused, cursors;
-    struct kind **kinds, **kind_of; /* in the order in which they were seen; by the id of a group, NULL while not known */
-    size_t nkinds, kinds_room, kind_of_room;
+    struct kind_sum *sums; /* of one instance, while it is told of */
+    size_t nsums, sums_room;
+    struct strbuf names;
 };
 
 static int families(struct weir_self *self, const struct weir_family *rows, size_t count, uint32_t *ids)
@@ -158,6 +159,7 @@ static int create(struct weir_self *self, const void *config, void **state)
         return WEIR_ENOMEM;
     stat->self = self;
     stat->all = self->all;
+    stat->names.ceiling = NAMES_BYTES_MAX;
     *state = stat;
     if ((status = host_table.group(self, &process, &stat->process_group)) < 0 ||
         (status = host_table.group(self, &instances, &stat->instances_group)) < 0 ||
@@ -177,15 +179,19 @@ static void destroy(void *state)
 {
     struct selfstat *stat = state;
 
-    for (size_t i = 0; i < stat->nkinds; i++)
-        free(stat->kinds[i]);
-    free(stat->kinds);
-    free(stat->kind_of);
+    free(stat->sums);
+    strbuf_free(&stat->names);
     free(stat->groups.items);
     free(stat->instances.items);
     free(stat->refused.items);
     free(stat->cursors.items);
     free(stat);
+}
+
+/* Of what lives as long as the collector; a kind has its serial number, a cursor the ids of its ends. */
+static uint64_t key_of(const void *object)
+{
+    return (uint64_t)(uintptr_t)object;
 }
 
 static const uint32_t *row_seen(const struct selfstat *stat, struct row *row)
@@ -194,17 +200,19 @@ static const uint32_t *row_seen(const struct selfstat *stat, struct row *row)
     return row->handles;
 }
 
-/* The object's row, made with these labels when it is seen for the first time.  NULL: no memory, or over a limit. */
-static const uint32_t *row_of(struct selfstat *stat, struct rows *rows, size_t hint, const void *object,
+/* The row of the object with this key, made with these labels when it is seen for the first time.  NULL: no memory, or over a
+ * limit. */
+static const uint32_t *row_of(struct selfstat *stat, struct rows *rows, size_t hint, uint64_t key,
                               const struct weir_label *labels, size_t nlabels, const uint32_t *ids, size_t count)
 {
     struct row *row;
 
-    /* Objects are visited in the same order each time, mostly. */
-    if (hint < rows->count && rows->items[hint].object == object)
-        return row_seen(stat, &rows->items[hint]);
-    for (size_t i = 0; i < rows->count; i++)
-        if (rows->items[i].object == object)
+    /* Objects are visited in the same order each time, mostly, some of them gone. */
+    for (size_t i = hint; i < rows->count; i++)
+        if (rows->items[i].key == key)
+            return row_seen(stat, &rows->items[i]);
+    for (size_t i = 0; i < hint && i < rows->count; i++)
+        if (rows->items[i].key == key)
             return row_seen(stat, &rows->items[i]);
     if (rows->count == rows->room) {
         size_t room = rows->room ? rows->room * 2 : 16;
@@ -216,9 +224,15 @@ static const uint32_t *row_of(struct selfstat *stat, struct rows *rows, size_t h
         rows->room = room;
     }
     row = &rows->items[rows->count];
-    row->object = object;
+    row->key = key;
     if (host_table.series(stat->self, stat->instances_group, labels, nlabels, ids, count, row->handles) < 0)
         return NULL;
+    /* A kind that went and came again between two passes has the series of the one before. */
+    for (size_t i = 0; i < rows->count; i++)
+        if (rows->items[i].handles[0] == row->handles[0]) {
+            rows->items[i].key = key;
+            return row_seen(stat, &rows->items[i]);
+        }
     rows->count++;
     rows->width = count;
     return row_seen(stat, row);
@@ -298,47 +312,6 @@ static int collect_process(struct selfstat *stat)
     return host_table.publish(stat->self, values, PROCESS_FIGURES + 1);
 }
 
-/* Room for items up to `last`; the new ones are NULL. */
-static bool kinds_reserve(struct kind ***items, size_t *room, size_t last)
-{
-    size_t more = *room ? *room : 64;
-    struct kind **larger;
-
-    if (last < *room)
-        return true;
-    while (more <= last)
-        more *= 2;
-    larger = realloc(*items, more * sizeof(struct kind *));
-    if (!larger)
-        return false;
-    memset(larger + *room, 0, (more - *room) * sizeof(struct kind *));
-    *items = larger;
-    *room = more;
-    return true;
-}
-
-/* NULL: no memory. */
-static struct kind *kind_of(struct selfstat *stat, const struct series_group *group)
-{
-    struct kind *kind;
-    size_t i = 0;
-
-    if (!kinds_reserve(&stat->kind_of, &stat->kind_of_room, group->id))
-        return NULL;
-    if (stat->kind_of[group->id])
-        return stat->kind_of[group->id];
-    while (i < stat->nkinds && (stat->kinds[i]->all != group->all || strcmp(stat->kinds[i]->name, group->kind) != 0))
-        i++;
-    if (i == stat->nkinds) {
-        kind = kinds_reserve(&stat->kinds, &stat->kinds_room, i) ? calloc(1, sizeof(*kind)) : NULL;
-        if (!kind)
-            return NULL;
-        *kind = (struct kind){.all = group->all, .instance = group->source_name, .name = group->kind};
-        stat->kinds[stat->nkinds++] = kind;
-    }
-    return stat->kind_of[group->id] = stat->kinds[i];
-}
-
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -348,17 +321,10 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static void add_group(struct selfstat *stat, const struct series_group *group, bool lives)
+static void add_group(struct kind_sum *sum, const struct series_group *group, bool lives)
 {
-    struct kind *kind = kind_of(stat, group);
     uint64_t committed = atomic_load_explicit(&group->committed, memory_order_acquire);
-    struct kind_sum *sum;
 
-    if (!kind)
-        return;
-    sum = &kind->sum;
-    if (sum->pass != stat->pass)
-        *sum = (struct kind_sum){.pass = stat->pass, .oldest_ns = INT64_MAX, .success_ns = INT64_MAX};
     sum->collect_ns += load(&group->collect_ns_sum);
     sum->passes_ok += load(&group->passes_ok);
     sum->passes_kept += load(&group->passes_kept);
@@ -378,11 +344,57 @@ static void add_group(struct selfstat *stat, const struct series_group *group, b
         sum->oldest_ns = earlier(sum->oldest_ns, (int64_t)load(&group->times[committed & 1u]));
 }
 
-static void publish_kind(struct selfstat *stat, size_t hint, const struct kind *kind, int64_t wall_ns)
+/* Room for one more. */
+static bool sums_reserve(struct selfstat *stat)
 {
-    const struct weir_label labels[] = {{"instance", kind->instance}, {"group", kind->name}};
-    const struct kind_sum *sum = &kind->sum;
-    const uint32_t *handles = row_of(stat, &stat->groups, hint, kind, labels, 2, stat->group_ids, GROUP_FIGURES);
+    size_t room = stat->sums_room ? stat->sums_room * 2 : 64;
+    struct kind_sum *larger;
+
+    if (stat->nsums < stat->sums_room)
+        return true;
+    larger = realloc(stat->sums, room * sizeof(*larger));
+    if (!larger)
+        return false;
+    stat->sums = larger;
+    stat->sums_room = room;
+    return true;
+}
+
+/* Under the names' lock. */
+static struct kind_sum sum_of(const struct series_kind *kind, uint32_t holder)
+{
+    struct kind_sum sum = {.serial = kind->serial, .passes_ok = kind->passes_ok, .passes_kept = kind->passes_kept, .passes_failed = kind->passes_failed,
+                           .missed = kind->missed, .overruns = kind->overruns, .collect_ns = kind->collect_ns_sum,
+                           .oldest_ns = INT64_MAX, .success_ns = INT64_MAX};
+
+    for (const struct series_group *group = kind->first; group; group = group->next_of_kind)
+        add_group(&sum, group, atomic_load_explicit(&group->holders, memory_order_relaxed) & holder);
+    return sum;
+}
+
+/* What the instance's kinds have; those that there is no memory for are left out. */
+static void sums_read(struct selfstat *stat, const struct seat *seat, uint32_t holder)
+{
+    stat->nsums = 0;
+    strbuf_clear(&stat->names);
+    series_names_lock(seat->registry);
+    for (const struct series_kind *kind = seat->groups.kinds; kind && sums_reserve(stat); kind = kind->next) {
+        struct kind_sum sum = sum_of(kind, holder);
+
+        sum.name = stat->names.length;
+        if (!sum.living)
+            continue;
+        strbuf_add(&stat->names, kind->name, strlen(kind->name) + 1);
+        if (!stat->names.failed)
+            stat->sums[stat->nsums++] = sum;
+    }
+    series_names_unlock(seat->registry);
+}
+
+static void publish_kind(struct selfstat *stat, size_t hint, const struct seat *seat, const struct kind_sum *sum, int64_t wall_ns)
+{
+    const struct weir_label labels[] = {{"instance", seat->name}, {"group", stat->names.text + sum->name}};
+    const uint32_t *handles = row_of(stat, &stat->groups, hint, sum->serial, labels, 2, stat->group_ids, GROUP_FIGURES);
     struct weir_value values[GROUP_FIGURES];
 
     if (!handles)
@@ -410,7 +422,7 @@ static void publish_instance(struct selfstat *stat, size_t hint, const struct se
     const bool source = item->plugin->roles & WEIR_SOURCE, sink = item->plugin->roles & WEIR_SINK;
     struct weir_label labels[] = {{"instance", item->name}, {"reason", NULL}};
     const uint32_t *handles =
-        row_of(stat, &stat->instances, hint, item, labels, 1, stat->instance_ids, INSTANCE_FIGURES);
+        row_of(stat, &stat->instances, hint, key_of(item), labels, 1, stat->instance_ids, INSTANCE_FIGURES);
     struct weir_value values[INSTANCE_FIGURES];
 
     if (!handles)
@@ -431,7 +443,7 @@ static void publish_instance(struct selfstat *stat, size_t hint, const struct se
         const uint32_t *handle;
 
         labels[1].value = pass_refusal_names[reason];
-        handle = row_of(stat, &stat->refused, SIZE_MAX, counter, labels, 2, &stat->refused_id, 1);
+        handle = row_of(stat, &stat->refused, 0, key_of(counter), labels, 2, &stat->refused_id, 1);
         if (!handle)
             continue;
         set_u64(&values[0], *handle, load(counter));
@@ -443,7 +455,7 @@ static void publish_cursor(struct selfstat *stat, size_t hint, const struct seat
 {
     const struct weir_label labels[] = {{"instance", feed->source->name}, {"sink", sink->name}};
     const uint32_t *handles =
-        row_of(stat, &stat->cursors, hint, feed, labels, 2, stat->cursor_ids, CURSOR_FIGURES);
+        row_of(stat, &stat->cursors, hint, (uint64_t)sink->id << 32 | feed->source->id, labels, 2, stat->cursor_ids, CURSOR_FIGURES);
     struct weir_value values[CURSOR_FIGURES];
 
     if (!handles)
@@ -467,17 +479,14 @@ static int collect_instances(struct selfstat *stat)
         if (!holder)
             continue;
         publish_instance(stat, instances++, seat);
-        for (const struct series_group *group = atomic_load_explicit(&seat->groups.first, memory_order_acquire); group;
-             group = atomic_load_explicit(&group->sibling, memory_order_acquire))
-            add_group(stat, group, atomic_load_explicit(&group->holders, memory_order_relaxed) & holder);
+        sums_read(stat, seat, holder);
+        for (size_t i = 0; i < stat->nsums; i++)
+            publish_kind(stat, kinds++, seat, &stat->sums[i], wall_ns);
         for (const struct feed *feed = atomic_load_explicit(&seat->feeds.first, memory_order_acquire); feed;
              feed = atomic_load_explicit(&feed->next, memory_order_acquire))
             if (!feed_is_over(feed))
                 publish_cursor(stat, cursors++, seat, feed);
     }
-    for (size_t i = 0; i < stat->nkinds; i++)
-        if (stat->kinds[i]->sum.pass == stat->pass && stat->kinds[i]->sum.living)
-            publish_kind(stat, kinds++, stat->kinds[i], wall_ns);
     pthread_mutex_unlock(&stat->all->lock);
     rows_forget(stat, &stat->groups);
     rows_forget(stat, &stat->instances);

@@ -39,7 +39,12 @@ struct table {
 };
 
 struct series_registry {
-    pthread_mutex_t lock; /* over everything but cells and what groups own */
+    pthread_mutex_t names_lock; /* over names and kinds of groups; taken before `lock` */
+    uint64_t kinds_made;
+    struct table by_group;
+    uint32_t ngroups;
+
+    pthread_mutex_t lock; /* over everything else but cells and what groups own */
     uint64_t seed;
     uint32_t max_series;
 
@@ -56,9 +61,8 @@ struct series_registry {
     uint32_t nlabelsets, labelsets_room, nfree_labelsets;
     uint64_t labelset_bytes;
     _Atomic(struct series_group *) *groups; /* by id, from 1 */
-    uint32_t ngroups;
 
-    struct table by_name, by_group, by_labels, by_identity;
+    struct table by_name, by_labels, by_identity;
 };
 
 static void say(char *why, size_t why_size, const char *format, ...) WEIR_PRINTF(3, 4);
@@ -223,6 +227,7 @@ struct series_registry *series_registry_new(uint32_t max_series)
 
     if (!registry)
         return NULL;
+    pthread_mutex_init(&registry->names_lock, NULL);
     pthread_mutex_init(&registry->lock, NULL);
     series_registry_limit(registry, max_series);
     registry->next_index = 1;
@@ -247,6 +252,17 @@ void series_registry_limit(struct series_registry *registry, uint32_t max_series
     pthread_mutex_unlock(&registry->lock);
 }
 
+/* True if it was the last one. */
+static bool kind_leave(struct series_group *group)
+{
+    struct series_group **link = &group->kind->first;
+
+    while (*link != group)
+        link = &(*link)->next_of_kind;
+    *link = group->next_of_kind;
+    return !group->kind->first;
+}
+
 void series_registry_free(struct series_registry *registry)
 {
     if (!registry)
@@ -258,6 +274,9 @@ void series_registry_free(struct series_registry *registry)
             next = atomic_load(&extent->next);
             free(extent);
         }
+        if (group->name && kind_leave(group))
+            free(group->kind);
+        free(group->name);
         free(group->dying);
         free(group);
     }
@@ -276,12 +295,14 @@ void series_registry_free(struct series_registry *registry)
     unreserve(registry->metas, (SERIES_INDEX_MAX + 1ul) * sizeof(*registry->metas));
     unreserve(registry->starts, (SERIES_INDEX_MAX + 1ul) * sizeof(*registry->starts));
     unreserve(registry->groups, (SERIES_GROUPS_MAX + 1ul) * sizeof(*registry->groups));
+    pthread_mutex_destroy(&registry->names_lock);
     pthread_mutex_destroy(&registry->lock);
     free(registry);
 }
 
 void series_registry_stats(struct series_registry *registry, struct series_stats *stats)
 {
+    series_names_lock(registry);
     pthread_mutex_lock(&registry->lock);
     stats->series = registry->count;
     stats->families = registry->nfamilies;
@@ -293,6 +314,7 @@ void series_registry_stats(struct series_registry *registry, struct series_stats
                    ((uint64_t)registry->by_name.size + registry->by_group.size + registry->by_labels.size +
                     registry->by_identity.size) * sizeof(uint32_t);
     pthread_mutex_unlock(&registry->lock);
+    series_names_unlock(registry);
 }
 
 struct series_cell *series_cells(struct series_registry *registry)
@@ -403,40 +425,96 @@ static uint64_t group_hash(const struct series_registry *registry, uint32_t id)
     return XXH3_64bits_withSeed(group->name, strlen(group->name), registry->seed ^ group->source);
 }
 
-/* Under the lock: the instance's group of this name, or NULL. */
+/* Below all is under the names' lock.  The instance's group of this name, or NULL. */
 static struct series_group *group_find(const struct series_registry *registry, const struct series_groups *all, uint64_t hash,
                                        const char *name)
 {
     for (uint32_t at = (uint32_t)hash; registry->by_group.size; at++) {
         uint32_t id = registry->by_group.entries[at & (registry->by_group.size - 1)];
-        struct series_group *group = id ? atomic_load_explicit(&registry->groups[id], memory_order_relaxed) : NULL;
+        struct series_group *group;
 
-        if (!group || (group->all == all && strcmp(group->name, name) == 0))
+        if (!id)
+            break;
+        if (id == TABLE_GONE)
+            continue;
+        group = atomic_load_explicit(&registry->groups[id], memory_order_relaxed);
+        if (group->all == all && strcmp(group->name, name) == 0)
             return group;
     }
     return NULL;
 }
 
-/* Under the lock: a new one, behind the others. */
-static struct series_group *group_make(struct series_registry *registry, struct series_groups *all, uint32_t source,
-                                       const char *source_name, const char *name, const char *kind)
+/* The instance's kind of this name, found or made.  NULL: no memory. */
+static struct series_kind *kind_get(struct series_registry *registry, struct series_groups *all, const char *name)
 {
-    const size_t name_size = strlen(name) + 1, kind_size = strlen(kind) + 1;
-    struct series_group *group;
+    struct series_kind **link = &all->kinds;
+    size_t size = strlen(name) + 1;
 
-    if (table_reserve(registry, &registry->by_group, group_hash) < 0 ||
-        !(group = calloc(1, sizeof(*group) + name_size + kind_size)))
+    while (*link && strcmp((*link)->name, name) != 0)
+        link = &(*link)->next;
+    if (*link || !(*link = calloc(1, sizeof(**link) + size)))
+        return *link;
+    memcpy((*link)->name, name, size);
+    (*link)->serial = ++registry->kinds_made;
+    return *link;
+}
+
+static void kind_drop(struct series_groups *all, struct series_kind *kind)
+{
+    struct series_kind **link = &all->kinds;
+
+    while (*link != kind)
+        link = &(*link)->next;
+    *link = kind->next;
+    free(kind);
+}
+
+/* A new one without a name, behind the others.  NULL: no memory. */
+static struct series_group *group_make(struct series_registry *registry, struct series_groups *all, uint32_t source,
+                                       const char *source_name)
+{
+    struct series_group *group = calloc(1, sizeof(*group));
+
+    if (!group)
         return NULL;
-    group->name = memcpy(group + 1, name, name_size);
-    group->kind = memcpy((char *)(group + 1) + name_size, kind, kind_size);
     group->source = source;
     group->source_name = source_name;
     group->all = all;
     group->last_extent = &group->extents;
+    group->ended = true;
     group->id = ++registry->ngroups;
     atomic_store_explicit(&registry->groups[group->id], group, memory_order_release);
-    table_add(&registry->by_group, group_hash(registry, group->id), group->id);
+    atomic_store_explicit(all->last ? &all->last->sibling : &all->first, group, memory_order_release);
+    all->last = group;
     return group;
+}
+
+/* One without a name gets this one. */
+static int group_name(struct series_registry *registry, struct series_group *group, const char *name, const char *kind_name)
+{
+    struct series_kind *kind;
+
+    if (table_reserve(registry, &registry->by_group, group_hash) < 0 || !(group->name = strdup(name)))
+        return WEIR_ENOMEM;
+    kind = kind_get(registry, group->all, kind_name);
+    if (!kind) {
+        free(group->name);
+        group->name = NULL;
+        return WEIR_ENOMEM;
+    }
+    group->kind = kind;
+    group->next_of_kind = kind->first;
+    kind->first = group;
+    atomic_fetch_add_explicit(&group->all->count, 1, memory_order_relaxed);
+    table_add(&registry->by_group, group_hash(registry, group->id), group->id);
+    return WEIR_OK;
+}
+
+static void free_append(struct series_groups *all, struct series_group *group)
+{
+    group->next_free = NULL;
+    *(all->free ? &all->last_free->next_free : &all->free) = group;
+    all->last_free = group;
 }
 
 int series_group_new(struct series_registry *registry, struct series_groups *all, uint32_t source, const char *source_name,
@@ -444,30 +522,94 @@ int series_group_new(struct series_registry *registry, struct series_groups *all
 {
     uint64_t hash = XXH3_64bits_withSeed(name, strlen(name), registry->seed ^ source);
     struct series_group *group;
-    bool known;
     int status = WEIR_OK;
 
-    pthread_mutex_lock(&registry->lock);
+    series_names_lock(registry);
     group = group_find(registry, all, hash, name);
-    known = group != NULL;
-    if (!known && registry->ngroups == SERIES_GROUPS_MAX) {
+    if (!group && !all->free && registry->ngroups == SERIES_GROUPS_MAX) {
         say(why, why_size, "group \"%s\": there are %u groups already", name, SERIES_GROUPS_MAX);
         status = WEIR_ELIMIT;
-    } else if (!known && !(group = group_make(registry, all, source, source_name, name, kind))) {
-        say(why, why_size, "no memory for group \"%s\"", name);
-        status = WEIR_ENOMEM;
-    } else if (atomic_fetch_or_explicit(&group->holders, bit, memory_order_acq_rel) & bit) {
+    } else if (!group) {
+        if (!all->free && (group = group_make(registry, all, source, source_name)))
+            free_append(all, group);
+        group = all->free;
+        status = group ? group_name(registry, group, name, kind) : WEIR_ENOMEM;
+        if (status == WEIR_OK)
+            all->free = group->next_free;
+        else
+            say(why, why_size, "no memory for group \"%s\"", name);
+    }
+    if (status == WEIR_OK && atomic_fetch_or_explicit(&group->holders, bit, memory_order_acq_rel) & bit) {
         say(why, why_size, "group \"%s\" exists already", name);
         status = WEIR_EINVAL;
-    } else if (!known) {
-        atomic_store_explicit(all->last ? &all->last->sibling : &all->first, group, memory_order_release);
-        all->last = group;
-        atomic_fetch_add_explicit(&all->count, 1, memory_order_relaxed);
     }
-    pthread_mutex_unlock(&registry->lock);
     /* One that begins again, or goes over to another object, goes on with its numbers. */
+    if (status == WEIR_OK)
+        group->ended = false;
+    series_names_unlock(registry);
     *out = group;
     return status;
+}
+
+void series_names_lock(struct series_registry *registry)
+{
+    pthread_mutex_lock(&registry->names_lock);
+}
+
+void series_names_unlock(struct series_registry *registry)
+{
+    pthread_mutex_unlock(&registry->names_lock);
+}
+
+void series_group_bury(struct series_registry *registry, struct series_group *group)
+{
+    series_names_lock(registry);
+    group->graves++;
+    group->ended = true;
+    series_names_unlock(registry);
+}
+
+static uint64_t take(_Atomic uint64_t *counter)
+{
+    return atomic_exchange_explicit(counter, 0, memory_order_relaxed);
+}
+
+/* Its counts go over to its kind. */
+static void group_reset(struct series_group *group)
+{
+    struct series_kind *kind = group->kind;
+
+    kind->passes_ok += take(&group->passes_ok);
+    kind->passes_kept += take(&group->passes_kept);
+    kind->passes_failed += take(&group->passes_failed);
+    kind->missed += take(&group->missed);
+    kind->overruns += take(&group->overruns);
+    kind->collect_ns_sum += take(&group->collect_ns_sum);
+    (void)take(&group->collect_ns_last);
+    (void)take(&group->late_ns_last);
+    (void)take(&group->late_ns_max);
+    (void)take(&group->success_ns);
+    atomic_store_explicit(&group->kept, false, memory_order_relaxed);
+    group->live = 0;
+    /* No pass yet.  `turn` goes on, so that a reader of a snapshot sees that this is another. */
+    atomic_store_explicit(&group->committed, 0, memory_order_release);
+}
+
+void series_group_reuse(struct series_registry *registry, struct series_group *group)
+{
+    series_names_lock(registry);
+    if (--group->graves == 0 && group->ended) {
+        table_remove(&registry->by_group, group_hash(registry, group->id), group->id);
+        group_reset(group);
+        if (kind_leave(group))
+            kind_drop(group->all, group->kind);
+        free(group->name);
+        group->name = NULL;
+        group->kind = NULL;
+        atomic_fetch_sub_explicit(&group->all->count, 1, memory_order_relaxed);
+        free_append(group->all, group);
+    }
+    series_names_unlock(registry);
 }
 
 /* ---- Label sets ------------------------------------------------------------------------------------------------- */

@@ -11,6 +11,10 @@
  * A series is live in a half if its mark there is the committed turn; so a pass that leaves a series out has made it
  * stale by doing nothing.
  *
+ * Groups are never freed.  One that has ended loses its name once every sink has consumed its last mark, and is then the
+ * instance's next new group, with its id and its indexes; its turns and numbers go on, so that nobody takes a value of the one for
+ * one of the other.  What it has counted stays with its kind.
+ *
  * Threads: functions that take a group run on the thread of the instance that owns it, except where said otherwise.
  */
 #ifndef WEIR_SERIES_H
@@ -27,7 +31,7 @@
 #define SERIES_LABELS_MAX 40u       /* labels of one series */
 #define SERIES_NAME_MAX 256u        /* bytes of a family's or label's name */
 #define SERIES_VALUE_MAX 4096u      /* bytes of a label's value, after replacement of what is not UTF-8 */
-#define SERIES_GROUPS_MAX 65535u    /* groups ever made */
+#define SERIES_GROUPS_MAX 65535u    /* the most that all instances have had at a time, together */
 #define SERIES_FAMILIES_MAX 65535u  /* families ever made */
 
 enum series_cell_flag {
@@ -67,15 +71,30 @@ struct series_extent {
     _Atomic(struct series_extent *) next;
 };
 
+/* What one instance's groups of one kind have counted and have lost with their names.  Lives as long as a group has it. */
+struct series_kind {
+    struct series_kind *next;   /* the instance's next, in the order in which they were made */
+    struct series_group *first; /* those that have it */
+    uint64_t serial;            /* no other kind's, ever */
+    uint64_t passes_ok, passes_kept, passes_failed, missed, overruns, collect_ns_sum;
+    char name[];
+};
+
 /* A group and the values of its last pass.  Lives as long as the registry. */
 struct series_group {
     uint32_t id;
     uint32_t source;        /* id of the instance */
-    const char *name, *source_name;
-    const char *kind;       /* groups of one kind are told of together; that with which it was first made */
+    const char *source_name;
     struct series_groups *all; /* of the instance */
     _Atomic(struct series_group *) sibling; /* the instance's next group */
     _Atomic uint32_t holders; /* bits of the objects that have it (seat.h); 0: ended */
+
+    /* Changed under the names' lock (series_names_lock), for anyone but its owner to read there. */
+    char *name;             /* NULL: free */
+    struct series_kind *kind; /* groups of one kind are told of together; that with which it got its name */
+    struct series_group *next_of_kind, *next_free;
+    uint32_t graves;        /* how often it lies in its instance's (pass.h) */
+    bool ended;             /* its last end lies there, or has; also of one that never began */
 
     /* The owner's. */
     uint32_t turn;          /* of the open or last pass; grows also when a pass is aborted */
@@ -107,8 +126,10 @@ struct series_group {
 /* The groups of one instance, in the order in which they were first made. */
 struct series_groups {
     _Atomic(struct series_group *) first;
-    struct series_group *last;       /* under the registry's lock */
-    _Atomic uint64_t count;
+    struct series_group *last;       /* this and the next three under the names' lock */
+    struct series_group *free, *last_free; /* without a name, free for longest first */
+    struct series_kind *kinds;
+    _Atomic uint64_t count;          /* with a name */
     _Atomic uint64_t series, ending; /* that exist, and that are listed as dying, in all of them */
 };
 
@@ -135,6 +156,12 @@ int series_group_new(struct series_registry *registry, struct series_groups *all
                      const char *source_name, const char *name, const char *kind, uint32_t bit, struct series_group **out,
                      char *why, size_t why_size);
 struct series_group *series_group_get(struct series_registry *registry, uint32_t id); /* any thread; NULL if none */
+/* Its end lies in a grave; every sink is past a grave: if it has not begun again it loses its name, and may get another. */
+void series_group_bury(struct series_registry *registry, struct series_group *group);
+void series_group_reuse(struct series_registry *registry, struct series_group *group);
+/* Any thread: no group gets or loses a name, no kind comes or goes. */
+void series_names_lock(struct series_registry *registry);
+void series_names_unlock(struct series_registry *registry);
 
 /* What series_make is given besides labels and families. */
 struct series_request {

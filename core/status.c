@@ -171,8 +171,10 @@ static void table_make(struct strbuf *table, struct instances *all)
         instance_row(table, all->objects[i], wall_ns);
     strbuf_printf(table, "\n%-44s %-7s %10s %9s %9s %9s %9s %9s %9s\n", "group", "last", "age", "took ms", "series", "passes",
                   "failed", "missed", "overruns");
+    series_names_lock(all->seats.registry);
     for (size_t i = 0; i < all->count; i++)
         group_rows(table, all->objects[i], wall_ns);
+    series_names_unlock(all->seats.registry);
     strbuf_printf(table, "\n%-44s %14s %14s %9s %9s\n", "lane", "published", "delivered", "lost", "pending");
     for (size_t i = 0; i < all->count; i++)
         for (const struct feed *feed = atomic_load_explicit(&all->objects[i]->seat->feeds.first, memory_order_acquire); feed;

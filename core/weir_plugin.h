@@ -124,7 +124,7 @@ struct weir_group {
     int64_t timeout_ns;  /* 0: the instance's */
     void *context;       /* comes back in struct weir_pass */
     const char *kind;    /* NULL: the name.  The host's own metrics tell of all groups of one kind together, in label `group`; a
-                            name keeps the kind that it had first */
+                            group keeps the kind that it was added with until it has ended */
     int64_t offset_ns;   /* moves the turns after the first on the grid of the interval: spreads what need not be read together */
     int64_t interval_min_ns; /* where interval_ns is 0: the instance's interval, but not less than this */
     uint32_t priority;   /* of the groups that are due the smallest comes first, then the one due longest, then the one added first;
@@ -210,7 +210,7 @@ struct weir_series_info {
     uint32_t kind;
     uint32_t family;   /* dense id, never reused; the same for two plugins that share the family */
     uint32_t labelset; /* dense id, reused once no series has it any more */
-    uint32_t group;
+    uint32_t group;    /* dense id, reused by later groups of the same instance: times never go back from one to the other */
     uint32_t source;   /* id of the instance */
     const char *name, *unit, *help; /* of the family, for as long as the process lives; unit may be NULL */
     const struct weir_label *labels; /* sorted by name, UTF-8, without empty values */
@@ -246,7 +246,8 @@ struct weir_host {
     /* Definitions, from a source's create, start or collect.  All return a status; ids and handles come by pointer. */
     /* Adds a group; its first pass is due at once, later ones each interval. */
     int (*group)(struct weir_self *self, const struct weir_group *group, uint32_t *id);
-    /* Ends a group: its live series become stale and all its series are released. */
+    /* Ends a group: its live series become stale and all its series are released.  Once every sink has seen that, its id may be another
+     * group's; what it has counted stays in the figures of its kind, as long as that has groups. */
     int (*group_end)(struct weir_self *self, uint32_t id);
     /* Finds or makes a family.  WEIR_EINVAL if it exists with another kind or unit. */
     int (*family)(struct weir_self *self, const struct weir_family *family, uint32_t *id);

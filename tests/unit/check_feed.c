@@ -373,6 +373,73 @@ END_TEST
 
 /* ---- The race: a fast source with a small lane, and a slow sink that keeps a model ------------------------------------------- */
 
+/* A group that has ended is another only when every sink is past its end. */
+START_TEST(a_name_comes_back_when_all_have_read_its_end)
+{
+    struct series_group *first = group_make(0, "first"), *second;
+    uint32_t handle = series_of(first, 1);
+    const uint32_t id = first->id;
+    struct weir_sample *samples = NULL;
+    size_t room = 0, count;
+
+    open_all();
+    pass_of(0, first, &handle, 1, 7, 1);
+    atomic_store(&first->holders, 0);
+    ck_assert(pass_end_group(&passes[0], first, 2));
+    ck_assert(pass_end_group(&passes[0], first, 2)); /* once is enough */
+    pass_reuse(&passes[0]);
+    ck_assert_str_eq(first->name, "first");
+    ck_assert_ptr_ne(second = group_make(0, "second"), first);
+    /* What begins again meanwhile lives on; what ends again waits for its second end. */
+    ck_assert_ptr_eq(group_make(0, "first"), first);
+    handle = series_of(first, 1);
+    while (feeds_run(&feeds, registry, buffer, consume, NULL))
+        continue;
+    pass_of(0, first, &handle, 1, 8, 3); /* gives the first grave back */
+    ck_assert_str_eq(first->name, "first");
+    atomic_store(&first->holders, 0);
+    ck_assert(pass_end_group(&passes[0], first, 4));
+    pass_reuse(&passes[0]);
+    ck_assert_str_eq(first->name, "first");
+    ck_assert_uint_eq(atomic_load(&groups[0].count), 2);
+    while (feeds_run(&feeds, registry, buffer, consume, NULL))
+        continue;
+    pass_reuse(&passes[0]);
+    ck_assert_ptr_null(first->name);
+    ck_assert_uint_eq(atomic_load(&groups[0].count), 1);
+    ck_assert_int_eq(series_snapshot(registry, first, &samples, &room, &count), WEIR_EAGAIN);
+    /* Its id and its index are another's; nothing that it has published or counted is. */
+    ck_assert_ptr_eq(group_make(0, "third"), first);
+    ck_assert_uint_eq(first->id, id);
+    ck_assert_uint_eq(atomic_load(&first->passes_ok), 0);
+    ck_assert_int_eq(series_snapshot(registry, first, &samples, &room, &count), WEIR_EAGAIN);
+    ck_assert_uint_eq((series_of(first, 2) ^ handle) & WEIR_SERIES_INDEX, 0);
+    ck_assert_ptr_ne(group_make(0, "first"), first);
+    ck_assert_uint_eq(atomic_load(&second->series), 0);
+    /* Another instance has its own. */
+    ck_assert_uint_eq(group_make(1, "third")->id, 4);
+    free(samples);
+}
+END_TEST
+
+/* Its marks alone are enough: a sink that reads them late takes them for those of the one that has the id. */
+START_TEST(one_without_series_keeps_its_name_until_its_marks_are_read)
+{
+    struct series_group *group = group_make(0, "bare");
+
+    open_all();
+    pass_of(0, group, NULL, 0, 0, 1);
+    atomic_store(&group->holders, 0);
+    ck_assert(pass_end_group(&passes[0], group, 2));
+    pass_reuse(&passes[0]);
+    ck_assert_str_eq(group->name, "bare");
+    while (feeds_run(&feeds, registry, buffer, consume, NULL))
+        continue;
+    pass_reuse(&passes[0]);
+    ck_assert_ptr_null(group->name);
+}
+END_TEST
+
 struct model {
     struct {
         uint32_t handle; /* 0: not known */
@@ -534,6 +601,8 @@ int main(void)
     tcase_add_test(plain, a_loss_is_told_exactly_then_all_groups_then_what_is_left);
     tcase_add_test(plain, a_round_of_many_small_groups_fits);
     tcase_add_test(plain, times_of_passes_grow_when_the_clock_does_not);
+    tcase_add_test(plain, a_name_comes_back_when_all_have_read_its_end);
+    tcase_add_test(plain, one_without_series_keeps_its_name_until_its_marks_are_read);
     tcase_add_test(plain, visiting_current_values_stops_when_told);
     tcase_set_timeout(racing, 600);
     tcase_add_checked_fixture(racing, setup, teardown);

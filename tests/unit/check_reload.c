@@ -763,8 +763,10 @@ static struct series_group *batch_group_of(const char *name)
 {
     struct series_group *group = group_of("batch/a");
 
-    while (group && strcmp(group->name, name) != 0)
+    series_names_lock(all->seats.registry);
+    while (group && (!group->name || strcmp(group->name, name) != 0))
         group = atomic_load(&group->sibling);
+    series_names_unlock(all->seats.registry);
     ck_assert_ptr_nonnull(group);
     return group;
 }
@@ -1031,9 +1033,8 @@ START_TEST(groups_change_between_two_passes)
     ck_assert_int_eq(load("batch \"a\" { }\n"), WEIR_OK);
     WAIT(batch_passes("a") > 3 && batch_passes("c") > 4 && batch_passes("e") > 3);
     WAIT(witness_live("batch/") == 4 && witness_live("batch/b") == 0 && witness_live("batch/f") == 0);
-    ck_assert_uint_eq(atomic_load(&batch_group_of("b")->series), 0);
-    ck_assert_uint_eq(batch_passes("b"), 2); /* the pass that ended it */
-    for (const char *name = "a\0b\0c\0d\0e\0f\0"; *name; name += 2)
+    WAIT(atomic_load(&seats_find(&all->seats, "batch/a")->groups.count) == 4); /* those two have lost their names */
+    for (const char *name = "a\0c\0d\0e\0"; *name; name += 2)
         ck_assert_uint_eq(batch_failures(name), 0);
 }
 END_TEST
@@ -1077,13 +1078,13 @@ START_TEST(groups_of_a_kind_are_told_of_together)
         sum = now;
         usleep(1000);
     }
-    ck_assert_uint_ge(batch_passes("a") + batch_passes("b"), sum);
-    /* The last of a kind takes it along; one that comes again goes on with its numbers. */
+    ck_assert_uint_gt(sum, batch_passes("a"));
+    /* The last of a kind takes it along; one that comes again is another. */
     ck_assert_int_eq(load("\n"), WEIR_OK);
     WAIT(witness_live("weir_group_passes_total/pair/") == 0);
     ck_assert_int_eq(load("batch \"a\" { }\n"), WEIR_OK);
     WAIT(witness_live("weir_group_passes_total/pair/") == 1);
-    ck_assert_uint_gt(witness_value("weir_group_passes_total/pair/batch/a"), sum);
+    ck_assert_uint_lt(witness_value("weir_group_passes_total/pair/batch/a"), sum);
 }
 END_TEST
 
