@@ -363,7 +363,8 @@ static bool sums_reserve(struct selfstat *stat)
 /* Under the names' lock. */
 static struct kind_sum sum_of(const struct series_kind *kind, uint32_t holder)
 {
-    struct kind_sum sum = {.serial = kind->serial, .passes_ok = kind->passes_ok, .passes_kept = kind->passes_kept, .passes_failed = kind->passes_failed,
+    struct kind_sum sum = {.serial = kind->serial,
+                           .passes_ok = kind->passes_ok, .passes_kept = kind->passes_kept, .passes_failed = kind->passes_failed,
                            .missed = kind->missed, .overruns = kind->overruns, .collect_ns = kind->collect_ns_sum,
                            .oldest_ns = INT64_MAX, .success_ns = INT64_MAX};
 
@@ -455,7 +456,8 @@ static void publish_cursor(struct selfstat *stat, size_t hint, const struct seat
 {
     const struct weir_label labels[] = {{"instance", feed->source->name}, {"sink", sink->name}};
     const uint32_t *handles =
-        row_of(stat, &stat->cursors, hint, (uint64_t)sink->id << 32 | feed->source->id, labels, 2, stat->cursor_ids, CURSOR_FIGURES);
+        row_of(stat, &stat->cursors, hint, (uint64_t)sink->id << 32 | feed->source->id,
+               labels, 2, stat->cursor_ids, CURSOR_FIGURES);
     struct weir_value values[CURSOR_FIGURES];
 
     if (!handles)

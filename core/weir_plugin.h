@@ -119,8 +119,8 @@ struct weir_label {
 struct weir_group {
     uint32_t size;
     const char *name;    /* unique in the instance */
-    int64_t interval_ns; /* 0: the instance's.  After a failure one that is longer has extra turns before its next: when one instance's
-                            interval has passed, then two, four ... */
+    int64_t interval_ns; /* 0: the instance's.  After a failure one that is longer has extra turns before its next: when one
+                            interval of the instance has passed, then two, four ... */
     int64_t timeout_ns;  /* 0: the instance's */
     void *context;       /* comes back in struct weir_pass */
     const char *kind;    /* NULL: the name.  The host's own metrics tell of all groups of one kind together, in label `group`; a
@@ -246,8 +246,8 @@ struct weir_host {
     /* Definitions, from a source's create, start or collect.  All return a status; ids and handles come by pointer. */
     /* Adds a group; its first pass is due at once, later ones each interval. */
     int (*group)(struct weir_self *self, const struct weir_group *group, uint32_t *id);
-    /* Ends a group: its live series become stale and all its series are released.  Once every sink has seen that, its id may be another
-     * group's; what it has counted stays in the figures of its kind, as long as that has groups. */
+    /* Ends a group: its live series become stale and all its series are released.  Once every sink has seen that, its id may be
+     * another group's; what it has counted stays in the figures of its kind, as long as that has groups. */
     int (*group_end)(struct weir_self *self, uint32_t id);
     /* Finds or makes a family.  WEIR_EINVAL if it exists with another kind or unit. */
     int (*family)(struct weir_self *self, const struct weir_family *family, uint32_t *id);
@@ -350,7 +350,8 @@ struct weir_plugin { /* static const in the plugin; append only */
      * gone; after a failure the instance goes on as it was. */
     int (*reconfigure)(void *state, const void *config);
     /* Source: reads one group and publishes it.  WEIR_OK commits; WEIR_KEEP leaves the old values; failure commits an
-     * empty pass, so that everything of the group is stale, and is tried again before long.  May block until the deadline, and go on with host->next_pass. */
+     * empty pass, so that everything of the group is stale, and is tried again before long.  May block until the deadline,
+     * and go on with host->next_pass. */
     int (*collect)(void *state, const struct weir_pass *pass);
     /* Sink: takes samples in the order they were published.  Failure is logged; the samples count as delivered. */
     int (*consume)(void *state, const struct weir_batch *batch);

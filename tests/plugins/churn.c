@@ -1,4 +1,4 @@
-/* churn.c - groups with names of their own that come and go all the time, and a reader that tells whether it ever takes one for another.
+/* churn.c - groups with names of their own that come and go all the time, and a reader that may take one for another.
  *
  * Group and series number N publish N with the label of="gN".  An instance without groups only reads, `slow` per batch.
  */
@@ -19,7 +19,8 @@ static const struct weir_option options[] = {
      .help = "How many there are at a time."},
     {.name = "names", .type = WEIR_INT, .dflt = "100000", .min = 1, .max = 10000000, .offset = offsetof(struct config, names),
      .help = "How many names to give in all; then the last groups end."},
-    {.name = "slow", .type = WEIR_DURATION, .dflt = "0s", .min = 0, .max = INT64_C(1000000000), .offset = offsetof(struct config, slow_ns),
+    {.name = "slow", .type = WEIR_DURATION, .dflt = "0s", .min = 0, .max = INT64_C(1000000000),
+     .offset = offsetof(struct config, slow_ns),
      .help = "How long it waits before it reads a batch."},
     {.name = NULL}};
 
