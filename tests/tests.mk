@@ -56,6 +56,12 @@ tests_unit_check_statsd_SOURCES = tests/unit/check_statsd.c $(STATSD_LINES) $(ST
 tests_unit_check_statsd_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/statsd -I$(srcdir)/plugins/prometheus
 tests_unit_check_statsd_LDADD = $(CHECK_LIBS) -lpthread -lm
 endif
+if WITH_GRAPHITE
+check_PROGRAMS += tests/unit/check_graphite
+tests_unit_check_graphite_SOURCES = tests/unit/check_graphite.c plugins/push/record.c $(GRAPHITE_LINES)
+tests_unit_check_graphite_CPPFLAGS = $(TEST_CPPFLAGS) $(GRAPHITE_INCLUDES)
+tests_unit_check_graphite_LDADD = $(CHECK_LIBS) -lm
+endif
 if WITH_SYSTEM
 check_PROGRAMS += tests/unit/check_system
 tests_unit_check_system_SOURCES = tests/unit/check_system.c plugins/system/file.c plugins/system/items.c \

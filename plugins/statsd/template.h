@@ -1,8 +1,8 @@
 /* template.h - names of series made by a template, for what has no labels.
  *
- * `{name}` is the family's, `{labels}` all labels that the template does not name, as label.value, `{LABEL}` one label's value.  Dots
- * are left out where they would part nothing.  All that is not a letter, a digit, `_` or `-` becomes `_`, one for each character of
- * UTF-8.
+ * `{name}` is the family's, `{labels}` all labels that the template does not name, as label.value, `{LABEL}` one label's value.
+ * Dots are left out where they would part nothing.  All that is not a letter, a digit, `_` or `-` becomes `_`, one for each
+ * character of UTF-8.
  * Threads: one at a time; nothing changes once it is made.
  */
 #ifndef STATSD_TEMPLATE_H
