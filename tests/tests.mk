@@ -29,18 +29,17 @@ tests_unit_check_reload_SOURCES = tests/unit/check_reload.c core/call.c core/con
 tests_unit_check_reload_CPPFLAGS = $(TEST_CPPFLAGS) -DINSTANCE_START_NS=INT64_C\(8000000000\) -DINSTANCE_STUCK_NS=INT64_C\(1000000000\)
 tests_unit_check_reload_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS) -ldl
 check_PROGRAMS += tests/unit/check_queue
-tests_unit_check_queue_SOURCES = tests/unit/check_queue.c plugins/remote_write/queue.c plugins/remote_write/segment.c \
-	plugins/remote_write/checkpoint.c plugins/remote_write/directory.c plugins/remote_write/crc32c.c
-tests_unit_check_queue_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/remote_write
+tests_unit_check_queue_SOURCES = tests/unit/check_queue.c $(PUSH_QUEUE)
+tests_unit_check_queue_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/push
 tests_unit_check_queue_LDADD = $(CHECK_LIBS) -lpthread
 if WITH_REMOTE_WRITE
 if WITH_PROTOBUF_C
 check_PROGRAMS += tests/unit/check_remote_write
-tests_unit_check_remote_write_SOURCES = tests/unit/check_remote_write.c plugins/remote_write/answer.c plugins/remote_write/catalog.c \
-	plugins/remote_write/encode.c plugins/remote_write/record.c plugins/remote_write/relabel.c plugins/remote_write/queue.c \
-	plugins/remote_write/segment.c plugins/remote_write/checkpoint.c plugins/remote_write/directory.c plugins/remote_write/crc32c.c
+tests_unit_check_remote_write_SOURCES = tests/unit/check_remote_write.c plugins/remote_write/answer.c plugins/remote_write/encode.c \
+	$(PUSH_RECORDS) $(PUSH_QUEUE)
 nodist_tests_unit_check_remote_write_SOURCES = tests/unit/remote_write_1.pb-c.c tests/unit/remote_write_2.pb-c.c
-tests_unit_check_remote_write_CPPFLAGS = $(TEST_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/remote_write -I.
+tests_unit_check_remote_write_CPPFLAGS = $(TEST_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/remote_write \
+	-I$(srcdir)/plugins/push -I.
 tests_unit_check_remote_write_LDADD = $(CHECK_LIBS) $(PROTOBUF_C_LIBS) $(CURL_LIBS) $(SNAPPY_LIBS) -lpthread
 GENERATED_MESSAGES = tests/unit/remote_write_1.pb-c.c tests/unit/remote_write_1.pb-c.h tests/unit/remote_write_2.pb-c.c \
 	tests/unit/remote_write_2.pb-c.h
@@ -56,6 +55,12 @@ check_PROGRAMS += tests/unit/check_statsd
 tests_unit_check_statsd_SOURCES = tests/unit/check_statsd.c $(STATSD_LINES) $(STATSD_SOCKETS)
 tests_unit_check_statsd_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/statsd -I$(srcdir)/plugins/prometheus
 tests_unit_check_statsd_LDADD = $(CHECK_LIBS) -lpthread -lm
+endif
+if WITH_GRAPHITE
+check_PROGRAMS += tests/unit/check_graphite
+tests_unit_check_graphite_SOURCES = tests/unit/check_graphite.c plugins/push/record.c $(GRAPHITE_LINES)
+tests_unit_check_graphite_CPPFLAGS = $(TEST_CPPFLAGS) $(GRAPHITE_INCLUDES)
+tests_unit_check_graphite_LDADD = $(CHECK_LIBS) -lm
 endif
 if WITH_SYSTEM
 check_PROGRAMS += tests/unit/check_system
@@ -103,9 +108,9 @@ tests_fuzz_fuzz_system_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/system
 tests_fuzz_fuzz_system_CFLAGS = $(FUZZ_FLAGS)
 if WITH_REMOTE_WRITE
 check_PROGRAMS += tests/fuzz/fuzz_remote_write
-tests_fuzz_fuzz_remote_write_SOURCES = tests/fuzz/fuzz_remote_write.c plugins/remote_write/answer.c plugins/remote_write/checkpoint.c \
-	plugins/remote_write/crc32c.c plugins/remote_write/encode.c plugins/remote_write/record.c plugins/remote_write/segment.c
-tests_fuzz_fuzz_remote_write_CPPFLAGS = $(TEST_CPPFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/remote_write
+tests_fuzz_fuzz_remote_write_SOURCES = tests/fuzz/fuzz_remote_write.c plugins/remote_write/answer.c plugins/remote_write/encode.c \
+	plugins/push/checkpoint.c plugins/push/crc32c.c plugins/push/record.c plugins/push/segment.c
+tests_fuzz_fuzz_remote_write_CPPFLAGS = $(TEST_CPPFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/remote_write -I$(srcdir)/plugins/push
 tests_fuzz_fuzz_remote_write_CFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_remote_write_LDADD = $(CURL_LIBS) $(SNAPPY_LIBS)
 endif

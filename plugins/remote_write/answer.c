@@ -135,11 +135,5 @@ enum verdict answer_verdict(const struct answer *answer, enum protocol protocol,
 
 int64_t answer_backoff_ms(const struct answer *answer, unsigned attempts, uint32_t noise)
 {
-    int64_t ms = attempts > 7 ? BACKOFF_MAX_MS : BACKOFF_FIRST_MS << (attempts - 1);
-
-    if (answer->retry_after_ms >= 0)
-        return answer->retry_after_ms;
-    if (ms > BACKOFF_MAX_MS)
-        ms = BACKOFF_MAX_MS;
-    return ms - ms / 10 + (int64_t)(noise % (uint32_t)(ms / 5 + 1));
+    return answer->retry_after_ms >= 0 ? answer->retry_after_ms : backoff_ms(attempts, noise);
 }

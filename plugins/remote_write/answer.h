@@ -6,6 +6,7 @@
 #ifndef REMOTE_WRITE_ANSWER_H
 #define REMOTE_WRITE_ANSWER_H
 
+#include "backoff.h"
 #include "encode.h"
 
 #include <stdbool.h>
@@ -46,12 +47,10 @@ enum verdict {
 /* may_fall_back: 1.0 may be used instead of 2.0; proven: the receiver has taken 2.0 before. */
 enum verdict answer_verdict(const struct answer *answer, enum protocol protocol, bool may_fall_back, bool proven);
 
-#define BACKOFF_FIRST_MS 500
-#define BACKOFF_MAX_MS 30000
 #define RETRY_AFTER_MIN_MS 1000
 #define RETRY_AFTER_MAX_MS 300000
 #define HOLD_MS 60000
-/* How long to wait before the next attempt, after so many (from 1).  noise is any number: it makes 10 % more or less. */
+/* How long to wait before the next attempt: what the answer says, else by backoff.h. */
 int64_t answer_backoff_ms(const struct answer *answer, unsigned attempts, uint32_t noise);
 
 #endif

@@ -1,23 +1,18 @@
 /* remote_write.c - pushes all samples to a receiver of Prometheus' remote write: options, life, figures, the command.
  *
- * What is consumed is named (catalog.h), made into records (record.h) and queued on disk (queue.h) before consume returns; the
- * sender (send.h) takes it from there.  Its header and the queue's say what is promised.
+ * What is consumed is queued on disk (push.h) before consume returns; the sender (send.h) takes it from there.  Its header and the
+ * queue's say what is promised.
  * Threads: the instance's own consumes and collects; the sender has two more.
  */
-#include "catalog.h"
-#include "queue.h"
-#include "record.h"
-#include "relabel.h"
+#include "push.h"
 #include "send.h"
 
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #define DRAIN_NS INT64_C(1500000000) /* at the end; all instances share 4.5 s */
-#define QUEUE_DIR "/var/lib/weir/remote_write/"
 #define SECOND_NS INT64_C(1000000000)
 #define HEADERS_MAX 32
 
@@ -28,12 +23,9 @@ struct header_row {
 struct remote_write_config {
     const char *url;
     int64_t protocol;
-    const char *queue_dir;
-    int64_t queue_max_bytes, queue_max_age_ns, queue_reserve_bytes;
+    struct push_config push;
     int64_t shards, max_samples, batch_deadline_ns, request_timeout_ns;
-    const char *job, *instance;
-    struct weir_list external_labels;
-    struct weir_rows relabel, headers;
+    struct weir_rows headers;
     const char *username;
     const struct weir_secret *password, *bearer_token;
     int64_t on_auth_error;
@@ -43,22 +35,6 @@ struct remote_write_config {
 #define AT(field) .offset = offsetof(struct remote_write_config, field)
 static const char *const protocols[] = {"auto", "1.0", "2.0", NULL}; /* enum send_protocol */
 static const char *const auth_errors[] = {"hold", "drop", NULL};
-#define RULE(field) .offset = offsetof(struct relabel_rule, field)
-static const struct weir_option rule_options[] = {
-    {.name = "name", .type = WEIR_STRING, .flags = WEIR_TITLE, RULE(name)},
-    {.name = "action", .type = WEIR_ENUM, .choices = relabel_action_names, .dflt = "replace", RULE(action),
-     .help = "What is done: keep or drop series, replace a label's value, rename labels (labelmap), keep or drop labels."},
-    {.name = "source_labels", .type = WEIR_LIST, .max = 16, RULE(source_labels),
-     .help = "Labels of which the values are joined and matched; __name__ is the metric's name."},
-    {.name = "separator", .type = WEIR_STRING, .dflt = ";", .min = 0, .max = 64, RULE(separator),
-     .help = "What is put between them."},
-    {.name = "regex", .type = WEIR_STRING, .dflt = ".*", .min = 1, .max = 4096, RULE(regex),
-     .help = "POSIX extended regular expression, which has to match the whole text; for the label actions, of labels' names."},
-    {.name = "target_label", .type = WEIR_STRING, .min = 1, .max = 256, RULE(target_label),
-     .help = "The label that replace sets; __name__ renames the metric."},
-    {.name = "replacement", .type = WEIR_STRING, .dflt = "$1", .min = 0, .max = 4096, RULE(replacement),
-     .help = "Its new value, or for labelmap the new name; $1 is the first group of regex."},
-    {.name = NULL}};
 static const struct weir_option header_options[] = {
     {.name = "name", .type = WEIR_STRING, .flags = WEIR_TITLE, .offset = offsetof(struct header_row, name)},
     {.name = "value", .type = WEIR_SECRET, .offset = offsetof(struct header_row, value), .help = "What it says."},
@@ -68,14 +44,7 @@ static const struct weir_option options[] = {
      .help = "Where to: http or https, with the path, such as https://metrics.example/api/v1/write."},
     {.name = "protocol", .type = WEIR_ENUM, .choices = protocols, .dflt = "auto", AT(protocol),
      .help = "Version of remote write; auto begins with 2.0 and falls back to 1.0 where the receiver wants it."},
-    {.name = "queue_dir", .type = WEIR_STRING, .min = 1, .max = 2048, AT(queue_dir),
-     .help = "Directory of the queue, of its own; /var/lib/weir/remote_write/TITLE if unset."},
-    {.name = "queue_max_bytes", .type = WEIR_SIZE, .dflt = "1GiB", .min = 1 << 20, .max = INT64_C(1) << 50, AT(queue_max_bytes),
-     .help = "Size of the queue on disk at most; the oldest samples are dropped for more, and counted."},
-    {.name = "queue_max_age", .type = WEIR_DURATION, .dflt = "1d", .min = 60 * SECOND_NS, .max = 3660 * 86400 * SECOND_NS,
-     AT(queue_max_age_ns), .help = "Samples that are older are dropped, and counted."},
-    {.name = "queue_reserve", .type = WEIR_SIZE, .dflt = "256MiB", .min = 0, .max = INT64_C(1) << 50, AT(queue_reserve_bytes),
-     .help = "What the queue leaves free in its file system for others; it keeps 16 MiB in memory instead."},
+    PUSH_QUEUE_OPTIONS(struct remote_write_config),
     {.name = "shards", .type = WEIR_INT, .dflt = "4", .min = 1, .max = QUEUE_PARTS_MAX, AT(shards),
      .help = "Requests on their way at a time, at most."},
     {.name = "max_samples", .type = WEIR_INT, .dflt = "10000", .min = 100, .max = 100000, AT(max_samples),
@@ -85,15 +54,7 @@ static const struct weir_option options[] = {
      .help = "How long a sample waits for others to travel with."},
     {.name = "request_timeout", .type = WEIR_DURATION, .dflt = "30s", .min = SECOND_NS / 10, .max = 600 * SECOND_NS,
      AT(request_timeout_ns), .help = "After which an attempt has failed."},
-    {.name = "job", .type = WEIR_STRING, .dflt = "weir", .min = 1, .max = 4096, AT(job),
-     .help = "Label job of series that have none."},
-    {.name = "instance", .type = WEIR_STRING, .min = 1, .max = 4096, AT(instance),
-     .help = "Label instance of series that have none; the host's name if unset."},
-    {.name = "external_labels", .type = WEIR_LIST, .max = 20, AT(external_labels),
-     .help = "Labels of series that do not have them, such as { \"cluster=orders\" }."},
-    {.name = "relabel", .type = WEIR_SECTION, .rows = rule_options, .row_size = sizeof(struct relabel_rule), .max = 1000,
-     AT(relabel),
-     .help = "Rules that choose and rename series, applied in this order."},
+    PUSH_LABEL_OPTIONS(struct remote_write_config),
     {.name = "username", .type = WEIR_STRING, .min = 1, .max = 256, AT(username), .help = "For basic authentication."},
     {.name = "password", .type = WEIR_SECRET, AT(password), .help = "Its password; a file is read again for each request."},
     {.name = "bearer_token", .type = WEIR_SECRET, AT(bearer_token),
@@ -116,84 +77,37 @@ static const struct weir_option options[] = {
 
 /* ---- Figures ------------------------------------------------------------------------------------------------------------- */
 
-enum { /* with the label endpoint alone */
-    ACCEPTED, SENT, RETRIED, WRITTEN, PENDING, QUEUE_BYTES, QUEUE_MEMORY, QUEUE_SEGMENTS, QUEUE_OLDEST, WRITE_FAILURES,
-    SYNC_FAILURES, ENQUEUED_TIME, ACKED_TIME, BACKOFF, HELD, BYTES, FIGURES
-};
-#define COUNTER(its_name, its_unit, its_help) \
-    {.size = sizeof(struct weir_family), .kind = WEIR_COUNTER, .name = "weir_remote_write_" its_name, .unit = its_unit, \
-     .help = its_help}
-#define GAUGE(its_name, its_unit, its_help) \
-    {.size = sizeof(struct weir_family), .kind = WEIR_GAUGE, .name = "weir_remote_write_" its_name, .unit = its_unit, \
-     .help = its_help}
+enum { RETRIED, WRITTEN, ACKED_TIME, BACKOFF, HELD, BYTES, FIGURES }; /* with the label endpoint alone */
 static const struct weir_family families[FIGURES] = {
-    [ACCEPTED] = COUNTER("samples_accepted_total", NULL,
-                         "Samples taken into the queue; sent, failed, dropped and pending add up to them"),
-    [SENT] = COUNTER("samples_sent_total", NULL, "Samples that the receiver has taken"),
-    [RETRIED] = COUNTER("samples_retried_total", NULL, "Samples in requests that were sent again"),
-    [WRITTEN] = COUNTER("samples_written_total", NULL,
-                        "Samples that the receiver says it has written, or those of a request that it took, in 1.0"),
-    [PENDING] = GAUGE("samples_pending", NULL, "Samples that wait in the queue or are on their way"),
-    [QUEUE_BYTES] = GAUGE("queue_bytes", "bytes", "Size of the queue"),
-    [QUEUE_MEMORY] = GAUGE("queue_memory_bytes", "bytes", "What of the queue is in memory, as the disk does not take it"),
-    [QUEUE_SEGMENTS] = GAUGE("queue_segments", NULL, "Files of the queue"),
-    [QUEUE_OLDEST] = GAUGE("queue_oldest_seconds", "seconds", "Age of the oldest sample that waits to be taken from the queue"),
-    [WRITE_FAILURES] = COUNTER("queue_write_failures_total", NULL, "Writes to the queue's files that failed"),
-    [SYNC_FAILURES] = COUNTER("queue_sync_failures_total", NULL, "Syncs of the queue's files that failed"),
-    [ENQUEUED_TIME] = GAUGE("highest_enqueued_timestamp_seconds", "seconds", "When the newest sample came into the queue"),
-    [ACKED_TIME] = GAUGE("highest_acked_timestamp_seconds", "seconds",
-                         "When the newest sample that has arrived had come into the queue"),
-    [BACKOFF] = GAUGE("backoff_seconds", "seconds", "Until the next attempt, after one that failed"),
-    [HELD] = GAUGE("held", NULL, "Whether sending waits for somebody to mend credentials or the URL"),
-    [BYTES] = COUNTER("sent_bytes_total", "bytes", "Bytes of bodies sent, compressed, attempts that failed included"),
+    [RETRIED] = PUSH_COUNTER("samples_retried_total", NULL, "Samples in requests that were sent again"),
+    [WRITTEN] = PUSH_COUNTER("samples_written_total", NULL,
+                             "Samples that the receiver says it has written, or those of a request that it took, in 1.0"),
+    [ACKED_TIME] = PUSH_GAUGE("highest_acked_timestamp_seconds", "seconds",
+                              "When the newest sample that has arrived had come into the queue"),
+    [BACKOFF] = PUSH_GAUGE("backoff_seconds", "seconds", "Until the next attempt, after one that failed"),
+    [HELD] = PUSH_GAUGE("held", NULL, "Whether sending waits for somebody to mend credentials or the URL"),
+    [BYTES] = PUSH_COUNTER("sent_bytes_total", "bytes", "Bytes of bodies sent, compressed, attempts that failed included"),
 };
-enum { FAILED, DROPPED, REQUESTS, PROTOCOL, SERIES, LABELLED }; /* with one label more */
+enum { REQUESTS, PROTOCOL, LABELLED }; /* with one label more */
 static const struct weir_family labelled[LABELLED] = {
-    [FAILED] = COUNTER("samples_failed_total", NULL, "Samples that the receiver has refused for good"),
-    [DROPPED] = COUNTER("samples_dropped_total", NULL, "Samples given up before the receiver had them"),
-    [REQUESTS] = COUNTER("requests_total", NULL, "Attempts to send, by what was answered"),
-    [PROTOCOL] = GAUGE("protocol", NULL, "Version of the protocol in use"),
-    [SERIES] = GAUGE("series", NULL, "Series known, sent and kept back by rules"),
+    [REQUESTS] = PUSH_COUNTER("requests_total", NULL, "Attempts to send, by what was answered"),
+    [PROTOCOL] = PUSH_GAUGE("protocol", NULL, "Version of the protocol in use"),
 };
 static const char *const status_names[SEND_STATUSES] = {"2xx", "3xx", "4xx", "5xx", "failed"};
 static const char *const version_names[PROTOCOLS] = {"1.0", "2.0"};
-static const char *const series_names[] = {"sent", "filtered"};
 
-struct group_time { /* of a group, by its id */
-    int64_t last_ns; /* of its last pass that is in the queue */
-};
 struct remote_write {
     struct weir_self *self;
     const struct remote_write_config *config;
-    char *directory;
-    char hostname[256];
-    struct weir_label *external;
-    size_t nexternal;
-    struct relabel *relabel;
-    struct catalog *catalog;
-    struct record_writer writer;
+    struct push *push;
     struct send_header headers[HEADERS_MAX];
-    struct queue *queue; /* these two between start and stop */
-    struct sender *sender;
-    struct group_time *groups;
-    uint32_t groups_room;
-    uint32_t group, series[FIGURES], outcomes[QUEUE_OUTCOMES], statuses[SEND_STATUSES], versions[PROTOCOLS], known[2];
+    struct sender *sender; /* between start and stop */
+    uint32_t series[FIGURES], statuses[SEND_STATUSES], versions[PROTOCOLS];
 };
 
 static const struct weir_host *host;
 
-static const char *endpoint(const struct remote_write *remote_write)
-{
-    return host->name(remote_write->self);
-}
-
-/* ---- What the queue and the sender ask for ------------------------------------------------------------------------------- */
-
-static int64_t wall_ms(void *context)
-{
-    (void)context;
-    return host->wall_ns() / 1000000;
-}
+/* ---- What the sender asks for -------------------------------------------------------------------------------------------- */
 
 static void tell(void *context, bool bad, const char *text)
 {
@@ -215,146 +129,36 @@ static int secret(void *context, int which, char *buffer, size_t size)
                         buffer, size);
 }
 
-/* ---- The sink ------------------------------------------------------------------------------------------------------------ */
-
-static int queue_record(struct remote_write *remote_write)
-{
-    struct record_writer *writer = &remote_write->writer;
-    size_t length;
-    uint8_t *payload = writer->samples ? record_end(writer, &length) : NULL;
-    int status = writer->samples && !payload ? -1 : 0;
-
-    if (payload)
-        queue_append(remote_write->queue, payload, length, writer->samples);
-    record_begin(writer);
-    return status;
-}
-
-static int64_t *group_last(struct remote_write *remote_write, uint32_t group)
-{
-    if (group >= remote_write->groups_room) {
-        uint32_t room = group + group / 2 + 64;
-        struct group_time *larger = realloc(remote_write->groups, room * sizeof(*larger));
-
-        if (!larger)
-            return NULL;
-        memset(larger + remote_write->groups_room, 0, (room - remote_write->groups_room) * sizeof(*larger));
-        remote_write->groups = larger;
-        remote_write->groups_room = room;
-    }
-    return &remote_write->groups[group].last_ns;
-}
-
-static int add(struct remote_write *remote_write, const struct weir_sample *sample)
-{
-    const struct catalog_series *series = catalog_get(remote_write->catalog, weir_sample_series(sample));
-    uint32_t flags = weir_sample_flags(sample);
-    enum record_value kind = flags & WEIR_S_STALE ? RECORD_STALENESS : flags & WEIR_S_U64 ? RECORD_U64 : RECORD_F64;
-    int64_t time_ms = sample->time_ns / 1000000, start_ms = flags & WEIR_S_START ? (int64_t)sample->aux / 1000000 : 0, *last_ns;
-    int status;
-
-    if (!series || (last_ns = group_last(remote_write, series->group)) == NULL)
-        return -1;
-    /* It was in a snapshot, or is of one that brings nothing new. */
-    if (!series->labels || sample->time_ns <= *last_ns)
-        return 0;
-    status = record_add(&remote_write->writer, series->family, series->labels, time_ms, kind, sample->bits, start_ms);
-    if (status == 0) {
-        if (queue_record(remote_write) < 0)
-            return -1;
-        status = record_add(&remote_write->writer, series->family, series->labels, time_ms, kind, sample->bits, start_ms);
-    }
-    return status < 0 ? -1 : 0;
-}
+/* ---- Sink and source ----------------------------------------------------------------------------------------------------- */
 
 static int consume(void *state, const struct weir_batch *batch)
 {
-    struct remote_write *remote_write = state;
-    int status = 0;
+    const struct remote_write *remote_write = state;
 
-    if (batch->flags & WEIR_B_GAP)
-        catalog_forget_source(remote_write->catalog, batch->source);
-    record_begin(&remote_write->writer);
-    for (size_t i = 0; i < batch->nsamples; i++) {
-        const struct weir_sample *sample = &batch->samples[i];
-        uint32_t flags = weir_sample_flags(sample);
-
-        if (flags & WEIR_S_MARK) {
-            int64_t *last_ns = group_last(remote_write, weir_sample_series(sample));
-
-            if (last_ns && sample->time_ns > *last_ns)
-                *last_ns = sample->time_ns;
-        } else if (flags & WEIR_S_RELEASED) {
-            catalog_forget(remote_write->catalog, weir_sample_series(sample));
-        } else if (add(remote_write, sample) < 0) {
-            status = -1;
-        }
-    }
-    if (queue_record(remote_write) < 0)
-        status = -1;
-    return status < 0 ? host->fail(remote_write->self, WEIR_ENOMEM, "no memory: samples are missing in what is sent") : WEIR_OK;
-}
-
-static int visit_current(void *context, const struct weir_batch *batch)
-{
-    return consume(context, batch);
-}
-
-/* ---- The source ---------------------------------------------------------------------------------------------------------- */
-
-struct row { /* values on their way to be published */
-    struct weir_value values[FIGURES + QUEUE_OUTCOMES + SEND_STATUSES + PROTOCOLS + 2];
-    size_t count;
-};
-
-static void row_u64(struct row *row, uint32_t series, uint64_t value)
-{
-    row->values[row->count++] = (struct weir_value){.series = series, .flags = WEIR_U64, .value.u64 = value};
-}
-
-static void row_f64(struct row *row, uint32_t series, double value)
-{
-    row->values[row->count++] = (struct weir_value){.series = series, .flags = WEIR_F64, .value.f64 = value};
+    return push_consume(remote_write->push, batch);
 }
 
 static int collect(void *state, const struct weir_pass *pass)
 {
-    struct remote_write *remote_write = state;
+    const struct remote_write *remote_write = state;
     const uint32_t *series = remote_write->series;
-    struct queue_figures queue;
+    struct weir_value values[PUSH_VALUES_MAX + FIGURES + SEND_STATUSES + PROTOCOLS];
+    struct push_row row = {.values = values};
     struct sender_figures sender;
-    struct row row = {.count = 0};
-    uint64_t known[2];
 
     (void)pass;
-    queue_figures(remote_write->queue, &queue);
+    push_values(remote_write->push, &row);
     sender_figures(remote_write->sender, &sender);
-    catalog_count(remote_write->catalog, &known[0], &known[1]);
-    row_u64(&row, series[ACCEPTED], queue.appended);
-    row_u64(&row, series[SENT], queue.outcomes[QUEUE_SENT]);
-    row_u64(&row, series[RETRIED], sender.retried_samples);
-    row_u64(&row, series[WRITTEN], sender.written_samples);
-    row_u64(&row, series[PENDING], queue.pending);
-    row_u64(&row, series[QUEUE_BYTES], queue.bytes);
-    row_u64(&row, series[QUEUE_MEMORY], queue.memory_bytes);
-    row_u64(&row, series[QUEUE_SEGMENTS], queue.segments);
-    row_f64(&row, series[QUEUE_OLDEST], queue.oldest_ms ? (double)(wall_ms(NULL) - queue.oldest_ms) / 1e3 : 0);
-    row_u64(&row, series[WRITE_FAILURES], queue.write_failures);
-    row_u64(&row, series[SYNC_FAILURES], queue.sync_failures);
-    row_f64(&row, series[ENQUEUED_TIME], (double)queue.newest_ms / 1e3);
-    row_f64(&row, series[ACKED_TIME], (double)sender.acked_ms / 1e3);
-    row_f64(&row, series[BACKOFF], sender.backoff_seconds);
-    row_u64(&row, series[HELD], sender.held);
-    row_u64(&row, series[BYTES], sender.bytes);
-    for (size_t i = 0; i < QUEUE_OUTCOMES; i++)
-        if (i != QUEUE_SENT)
-            row_u64(&row, remote_write->outcomes[i], queue.outcomes[i]);
+    push_row_u64(&row, series[RETRIED], sender.retried_samples);
+    push_row_u64(&row, series[WRITTEN], sender.written_samples);
+    push_row_f64(&row, series[ACKED_TIME], (double)sender.acked_ms / 1e3);
+    push_row_f64(&row, series[BACKOFF], sender.backoff_seconds);
+    push_row_u64(&row, series[HELD], sender.held);
+    push_row_u64(&row, series[BYTES], sender.bytes);
     for (size_t i = 0; i < SEND_STATUSES; i++)
-        row_u64(&row, remote_write->statuses[i], sender.requests[i]);
+        push_row_u64(&row, remote_write->statuses[i], sender.requests[i]);
     for (size_t i = 0; i < PROTOCOLS; i++)
-        row_u64(&row, remote_write->versions[i], sender.protocol == i);
-    for (size_t i = 0; i < 2; i++)
-        row_u64(&row, remote_write->known[i], known[i]);
+        push_row_u64(&row, remote_write->versions[i], sender.protocol == i);
     return host->publish(remote_write->self, row.values, row.count);
 }
 
@@ -407,31 +211,9 @@ static int check_headers(struct weir_self *self, const struct remote_write_confi
     return WEIR_OK;
 }
 
-/* "name=value" each; into labels if these are wanted. */
-static int external_labels(struct weir_self *self, const struct weir_list *list, struct weir_label *labels)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        const char *text = list->items[i], *equals = strchr(text, '=');
-        size_t length = equals ? (size_t)(equals - text) : 0;
-        char *name = strndup(text, length);
-        bool good = name && length && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == length &&
-                    !strchr("0123456789", *name) && strncmp(name, "__", 2) != 0;
-
-        if (good && labels)
-            labels[i] = (struct weir_label){name, equals + 1};
-        else
-            free(name);
-        if (!good)
-            return host->fail(self, WEIR_ECONFIG, "external_labels: \"%s\" is not a label, such as \"cluster=orders\"", text);
-    }
-    return WEIR_OK;
-}
-
 static int check(struct weir_self *self, const void *given)
 {
     const struct remote_write_config *config = given;
-    struct relabel *relabel;
-    char why[512];
     int status = check_url(self, "url", config->url, false);
 
     if (status == WEIR_OK && config->proxy)
@@ -439,133 +221,70 @@ static int check(struct weir_self *self, const void *given)
     if (status == WEIR_OK)
         status = check_headers(self, config);
     if (status == WEIR_OK)
-        status = external_labels(self, &config->external_labels, NULL);
+        status = push_check(host, self, &config->push);
     if (status < 0)
         return status;
-    if (!config->queue_dir && strchr(host->name(self), '/'))
-        return host->fail(self, WEIR_ECONFIG, "queue_dir: the title cannot be a directory's name; give queue_dir");
     if (!config->username != !config->password)
         return host->fail(self, WEIR_ECONFIG, "%s is missing", config->username ? "password_file" : "username");
     if (config->username && config->bearer_token)
         return host->fail(self, WEIR_ECONFIG, "username and bearer_token: there can be only one of them");
     if (config->tls_key_file && !config->tls_cert_file)
         return host->fail(self, WEIR_ECONFIG, "tls_cert_file is missing");
-    relabel = relabel_new(config->relabel.rows, config->relabel.count, why, sizeof(why));
-    if (!relabel)
-        return host->fail(self, WEIR_ECONFIG, "%s", why);
-    relabel_free(relabel);
     return WEIR_OK;
 }
 
 /* ---- Life ---------------------------------------------------------------------------------------------------------------- */
-
-/* One series for each value of a label. */
-static int series_of(struct remote_write *remote_write, const struct weir_family *family, const char *label,
-                     const char *const *values,
-                     size_t count, uint32_t *handles)
-{
-    struct weir_label labels[] = {{"endpoint", endpoint(remote_write)}, {label, NULL}};
-    uint32_t id;
-    int status = host->family(remote_write->self, family, &id);
-
-    for (size_t i = 0; i < count && status >= 0; i++) {
-        labels[1].value = values[i];
-        status = host->series(remote_write->self, remote_write->group, labels, 2, &id, 1, &handles[i]);
-    }
-    return status;
-}
-
-static int figures_make(struct remote_write *remote_write)
-{
-    const struct weir_group group = {.size = sizeof(group), .name = "remote_write"};
-    const struct weir_label label = {"endpoint", endpoint(remote_write)};
-    uint32_t ids[FIGURES];
-    int status = host->group(remote_write->self, &group, &remote_write->group);
-
-    for (size_t i = 0; i < FIGURES && status >= 0; i++)
-        status = host->family(remote_write->self, &families[i], &ids[i]);
-    if (status >= 0)
-        status = host->series(remote_write->self, remote_write->group, &label, 1, ids, FIGURES, remote_write->series);
-    if (status >= 0)
-        status = series_of(remote_write, &labelled[FAILED], "reason", &queue_outcome_names[QUEUE_REJECTED],
-                           QUEUE_FULL - QUEUE_REJECTED, &remote_write->outcomes[QUEUE_REJECTED]);
-    if (status >= 0)
-        status = series_of(remote_write, &labelled[DROPPED], "reason", &queue_outcome_names[QUEUE_FULL],
-                           QUEUE_OUTCOMES - QUEUE_FULL,
-                           &remote_write->outcomes[QUEUE_FULL]);
-    if (status >= 0)
-        status = series_of(remote_write, &labelled[REQUESTS], "status", status_names, SEND_STATUSES, remote_write->statuses);
-    if (status >= 0)
-        status = series_of(remote_write, &labelled[PROTOCOL], "version", version_names, PROTOCOLS, remote_write->versions);
-    if (status >= 0)
-        status = series_of(remote_write, &labelled[SERIES], "state", series_names, 2, remote_write->known);
-    return status;
-}
 
 static int create(struct weir_self *self, const void *given, void **state)
 {
     struct remote_write *remote_write = calloc(1, sizeof(*remote_write));
     const struct remote_write_config *config = given;
     const struct header_row *rows = config->headers.rows;
-    struct catalog_options catalog;
-    char why[512];
+    const struct push_options options = {.host = host, .self = self, .config = &config->push};
+    int status;
 
     if (!remote_write)
         return WEIR_ENOMEM;
     *state = remote_write;
     remote_write->self = self;
     remote_write->config = config;
-    record_writer_init(&remote_write->writer, QUEUE_HEADER);
-    if (config->queue_dir)
-        remote_write->directory = strdup(config->queue_dir);
-    else if (asprintf(&remote_write->directory, "%s%s", QUEUE_DIR, endpoint(remote_write)) < 0)
-        remote_write->directory = NULL;
-    remote_write->external = calloc(config->external_labels.count + 1, sizeof(*remote_write->external));
-    if (!remote_write->directory || !remote_write->external)
-        return WEIR_ENOMEM;
-    remote_write->nexternal = config->external_labels.count;
-    if (external_labels(self, &config->external_labels, remote_write->external) < 0)
-        return WEIR_ENOMEM;
     for (size_t i = 0; i < config->headers.count; i++)
         remote_write->headers[i] = (struct send_header){.name = rows[i].name, .secret = SEND_HEADERS + (int)i};
-    if (gethostname(remote_write->hostname, sizeof(remote_write->hostname) - 1) < 0 || !*remote_write->hostname)
-        strcpy(remote_write->hostname, "localhost");
-    remote_write->relabel = relabel_new(config->relabel.rows, config->relabel.count, why, sizeof(why));
-    if (!remote_write->relabel)
-        return host->fail(self, WEIR_EFAIL, "%s", why);
-    catalog = (struct catalog_options){.job = config->job, .instance = config->instance ? config->instance : remote_write->hostname,
-                                       .external = remote_write->external, .nexternal = remote_write->nexternal};
-    remote_write->catalog = catalog_new(host, self, &catalog, remote_write->relabel);
-    return remote_write->catalog ? figures_make(remote_write) : WEIR_ENOMEM;
+    status = push_create(&remote_write->push, &options);
+    if (status >= 0)
+        status = push_series(remote_write->push, families, FIGURES, remote_write->series);
+    if (status >= 0)
+        status = push_labelled(remote_write->push, &labelled[REQUESTS], "status", status_names, SEND_STATUSES,
+                               remote_write->statuses);
+    if (status >= 0)
+        status = push_labelled(remote_write->push, &labelled[PROTOCOL], "version", version_names, PROTOCOLS,
+                               remote_write->versions);
+    return status;
 }
 
 static int start(void *state)
 {
     struct remote_write *remote_write = state;
     const struct remote_write_config *config = remote_write->config;
-    const struct queue_options queue = {.directory = remote_write->directory, .max_bytes = (uint64_t)config->queue_max_bytes,
-                                        .reserve_bytes = (uint64_t)config->queue_reserve_bytes,
-                                        .max_age_ms = config->queue_max_age_ns / 1000000, .now_ms = wall_ms, .tell = tell,
-                                        .context = remote_write};
     const struct send_options send = {
         .url = config->url, .user_agent = "weir/" WEIR_VERSION, .protocol = (enum send_protocol)config->protocol,
         .shards = (uint32_t)config->shards, .max_samples = (uint64_t)config->max_samples,
         .deadline_ms = config->batch_deadline_ns / 1000000, .timeout_ms = config->request_timeout_ns / 1000000,
-        .max_age_ms = config->queue_max_age_ns / 1000000, .drop_unauthorized = config->on_auth_error == 1,
+        .max_age_ms = config->push.queue_max_age_ns / 1000000, .drop_unauthorized = config->on_auth_error == 1,
         .username = config->username, .has_bearer = config->bearer_token != NULL, .headers = remote_write->headers,
         .nheaders = config->headers.count, .ca_file = config->tls_ca_file, .cert_file = config->tls_cert_file,
         .key_file = config->tls_key_file, .proxy = config->proxy, .verify = config->tls_verify, .wall_ns = host->wall_ns,
         .now_ns = host->now_ns, .secret = secret, .tell = tell, .context = remote_write};
-    char why[QUEUE_WHY_MAX];
+    struct queue *queue;
+    int status = push_start(remote_write->push, &queue);
 
-    if (queue_open(&remote_write->queue, &queue, why, sizeof(why)) < 0)
-        return host->fail(remote_write->self, WEIR_EFAIL, "%s", why);
-    if (sender_start(&remote_write->sender, &send, remote_write->queue) < 0) {
-        queue_close(remote_write->queue);
-        remote_write->queue = NULL;
+    if (status < 0)
+        return status;
+    if (sender_start(&remote_write->sender, &send, queue) < 0) {
+        push_stop(remote_write->push);
         return host->fail(remote_write->self, WEIR_ENOMEM, "no memory, or no thread, for the sender");
     }
-    return host->current(remote_write->self, visit_current, remote_write);
+    return push_current(remote_write->push);
 }
 
 static int stop(void *state)
@@ -574,10 +293,8 @@ static int stop(void *state)
 
     if (remote_write->sender)
         sender_stop(remote_write->sender, host->now_ns() + DRAIN_NS);
-    if (remote_write->queue)
-        queue_close(remote_write->queue);
     remote_write->sender = NULL;
-    remote_write->queue = NULL;
+    push_stop(remote_write->push);
     return WEIR_OK;
 }
 
@@ -585,88 +302,22 @@ static void destroy(void *state)
 {
     struct remote_write *remote_write = state;
 
-    (void)stop(state);
-    for (size_t i = 0; remote_write->external && i < remote_write->nexternal; i++)
-        free((char *)(uintptr_t)remote_write->external[i].name);
-    free(remote_write->external);
-    catalog_free(remote_write->catalog);
-    relabel_free(remote_write->relabel);
-    record_writer_free(&remote_write->writer);
-    free(remote_write->groups);
-    free(remote_write->directory);
+    if (remote_write->push) /* else create has failed */
+        (void)stop(state);
+    push_free(remote_write->push);
     free(remote_write);
 }
 
 /* ---- The command queue --------------------------------------------------------------------------------------------------- */
 
-struct listing {
-    struct weir_call *call;
-    int64_t now_ms;
-    uint64_t damaged_places, lost_samples;
-};
-
-static void list_segment(void *context, const struct queue_segment_report *segment)
-{
-    struct listing *listing = context;
-
-    listing->damaged_places += segment->damaged_places;
-    listing->lost_samples += segment->lost_samples;
-    host->print(listing->call, 1, "%s  %10llu bytes  %8llu records  %10llu samples  %s", segment->name,
-                (unsigned long long)segment->bytes,
-                (unsigned long long)segment->records, (unsigned long long)segment->samples,
-                segment->settled ? "settled" : "waiting");
-    if (segment->damaged_places || segment->lost_samples)
-        host->print(listing->call, 1, "  DAMAGED in %llu places, %llu samples are lost",
-                    (unsigned long long)segment->damaged_places,
-                    (unsigned long long)segment->lost_samples);
-    host->print(listing->call, 1, "\n");
-}
-
-/* Of a directory that a collector may have open; reads only. */
 static int queue_command(void *state, struct weir_call *call, int argc, const char *const *argv)
 {
     const struct remote_write *remote_write = state;
-    struct listing listing = {.call = call, .now_ms = wall_ms(NULL)};
-    const bool whole = argc == 2 && strcmp(argv[1], "verify") == 0;
-    struct queue_report report;
-    char why[QUEUE_WHY_MAX];
 
-    if (argc > 2 || (argc == 2 && !whole)) {
-        host->print(call, 2, "usage: weir remote_write/%s queue [verify]\n", endpoint(remote_write));
-        return 2;
-    }
-    if (queue_inspect(remote_write->directory, whole, list_segment, &listing, &report, why, sizeof(why)) < 0) {
-        host->print(call, 2, "weir: %s\n", why);
-        return 1;
-    }
-    host->print(call, 1, "%s: %s, %llu bytes in %llu segments\n", remote_write->directory,
-                report.locked ? "in use by a collector" : "not in use", (unsigned long long)report.figures.bytes,
-                (unsigned long long)report.figures.segments);
-    if (!report.checkpoint)
-        host->print(call, 1, "there is no intact checkpoint: everything in the queue would be sent\n");
-    if (report.foreign)
-        host->print(call, 1, "%llu files are not the queue's\n", (unsigned long long)report.foreign);
-    host->print(call, 1, "%llu samples accepted, %llu pending%s", (unsigned long long)report.figures.appended,
-                (unsigned long long)report.figures.pending, report.flying ? ", some of them on their way" : "");
-    if (report.figures.oldest_ms)
-        host->print(call, 1, ", the oldest for %.0f s", (double)(listing.now_ms - report.figures.oldest_ms) / 1e3);
-    for (size_t i = 0; i < QUEUE_OUTCOMES; i++)
-        host->print(call, 1, ", %llu %s", (unsigned long long)report.figures.outcomes[i], queue_outcome_names[i]);
-    host->print(call, 1, "\n");
-    if (!whole)
-        return 0;
-    if (listing.damaged_places || listing.lost_samples)
-        host->print(call, 1, "damaged in %llu places: %llu samples are lost, all others can be sent\n",
-                    (unsigned long long)listing.damaged_places, (unsigned long long)listing.lost_samples);
-    else
-        host->print(call, 1, "every record is intact\n");
-    return listing.damaged_places || listing.lost_samples ? 1 : 0;
+    return push_command(remote_write->push, call, argc, argv);
 }
 
-static const struct weir_command commands[] = {
-    {.name = "queue", .arguments = "[verify]", .summary = "shows what waits to be sent; verify reads and checks every byte of it",
-     .run = queue_command, .flags = WEIR_OFFLINE},
-    {.name = NULL}};
+static const struct weir_command commands[] = {PUSH_COMMAND(queue_command), {.name = NULL}};
 static const struct weir_plugin plugin = {
     .size = sizeof(plugin),
     .abi_minor = WEIR_ABI_MINOR,

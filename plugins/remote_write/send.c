@@ -22,7 +22,6 @@
 #define LOOK_MS 1000            /* how often credentials are looked at while they are refused */
 #define SECRET_MAX 8192u
 #define TELL_MAX 1024u
-#define SYNC_NS INT64_C(1000000000)
 #define IDLE_NS INT64_C(3600000000000)
 
 enum state { PART_DONE, PART_WAITING, PART_FLYING };
@@ -63,10 +62,8 @@ struct sender {
     uint32_t noise;
     bool failing, departed;  /* as told; the flight in memory is in the air */
     int64_t failing_since_ns, look_ns;
-    pthread_t thread, syncer;
-    bool has_thread, has_syncer;
+    pthread_t thread;
     pthread_mutex_t lock;    /* over what follows */
-    pthread_cond_t sync_changed;
     bool stopping;
     int64_t stop_ns;
     struct sender_figures figures;
@@ -682,27 +679,6 @@ static void *sender_main(void *context)
 
 /* ---- Life ---------------------------------------------------------------------------------------------------------------- */
 
-static void *syncer_main(void *context)
-{
-    struct sender *sender = context;
-
-    pthread_mutex_lock(&sender->lock);
-    while (!sender->stopping) {
-        int64_t until_ns = now_ns(sender) + SYNC_NS;
-        struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
-
-        while (!sender->stopping && pthread_cond_timedwait(&sender->sync_changed, &sender->lock, &until) == 0)
-            continue;
-        if (sender->stopping)
-            break;
-        pthread_mutex_unlock(&sender->lock);
-        queue_sync(sender->queue);
-        pthread_mutex_lock(&sender->lock);
-    }
-    pthread_mutex_unlock(&sender->lock);
-    return NULL;
-}
-
 static void sender_free(struct sender *sender)
 {
     for (uint32_t i = 0; sender->parts && i < QUEUE_PARTS_MAX; i++) {
@@ -718,7 +694,6 @@ static void sender_free(struct sender *sender)
     encoder_free(sender->encoder);
     queue_flight_free(&sender->flight);
     free(sender->parts);
-    pthread_cond_destroy(&sender->sync_changed);
     pthread_mutex_destroy(&sender->lock);
     free(sender);
 }
@@ -726,7 +701,6 @@ static void sender_free(struct sender *sender)
 int sender_start(struct sender **out, const struct send_options *options, struct queue *queue)
 {
     struct sender *sender = calloc(1, sizeof(*sender));
-    pthread_condattr_t monotonic;
     bool good;
 
     if (!sender)
@@ -740,10 +714,6 @@ int sender_start(struct sender **out, const struct send_options *options, struct
     sender->noise = (uint32_t)now_ns(sender);
     sender->next_ns = INT64_MAX;
     pthread_mutex_init(&sender->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&sender->sync_changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
     sender->encoder = encoder_new();
     sender->multi = curl_multi_init();
     /* As many as a former life can have had on their way. */
@@ -753,18 +723,14 @@ int sender_start(struct sender **out, const struct send_options *options, struct
         sender->parts[i].sender = sender;
     if (good) {
         curl_multi_setopt(sender->multi, CURLMOPT_MAXCONNECTS, (long)options->shards);
-        sender->has_thread = pthread_create(&sender->thread, NULL, sender_main, sender) == 0;
-        sender->has_syncer = sender->has_thread && pthread_create(&sender->syncer, NULL, syncer_main, sender) == 0;
+        good = pthread_create(&sender->thread, NULL, sender_main, sender) == 0;
     }
-    if (sender->has_syncer) {
-        *out = sender;
-        return 0;
-    }
-    if (sender->has_thread)
-        sender_stop(sender, 0);
-    else
+    if (!good) {
         sender_free(sender);
-    return -1;
+        return -1;
+    }
+    *out = sender;
+    return 0;
 }
 
 void sender_stop(struct sender *sender, int64_t until_ns)
@@ -772,13 +738,10 @@ void sender_stop(struct sender *sender, int64_t until_ns)
     pthread_mutex_lock(&sender->lock);
     sender->stopping = true;
     sender->stop_ns = until_ns;
-    pthread_cond_signal(&sender->sync_changed);
     pthread_mutex_unlock(&sender->lock);
     queue_wake(sender->queue);
     curl_multi_wakeup(sender->multi);
     pthread_join(sender->thread, NULL);
-    if (sender->has_syncer)
-        pthread_join(sender->syncer, NULL);
     sender_free(sender);
 }
 

@@ -3,7 +3,6 @@
  * One thread per endpoint, from sender_start to sender_stop.  It takes flights of records: each is split by label set into at most
  * `shards` parts, each part is sent in one request after the other, and the next flight is taken when all parts have arrived.  So
  * the samples of a series leave in order, at most one request per shard is on its way, and never more than a flight in memory.
- * Another thread makes the queue durable once a second, so that sending does not wait for the disk either.
  *
  * Nothing is followed, nothing is sent to another host, certificates are verified unless an option says otherwise.
  */

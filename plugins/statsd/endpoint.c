@@ -45,29 +45,6 @@ bool endpoint_is_unix(const char *address)
     return strncmp(address, UNIX_PREFIX, sizeof(UNIX_PREFIX) - 1) == 0;
 }
 
-/* Cuts "host:port" or "[host]:port" in place; false if it is neither. */
-static bool cut(char *address, const char **name, const char **port)
-{
-    char *colon = strrchr(address, ':'), *bracket = strchr(address, ']');
-    long number;
-
-    if (!colon || colon == address)
-        return false;
-    *colon = '\0';
-    *name = address;
-    *port = colon + 1;
-    if (*address == '[') {
-        if (!bracket || bracket + 1 != colon || bracket == address + 1)
-            return false;
-        *bracket = '\0';
-        *name = address + 1;
-    } else if (strchr(address, ':')) {
-        return false;
-    }
-    number = strspn(*port, "0123456789") == strlen(*port) ? strtol(*port, NULL, 10) : 0;
-    return number >= 1 && number <= 65535;
-}
-
 const char *endpoint_check(const char *address)
 {
     const char *path = address + sizeof(UNIX_PREFIX) - 1, *name, *port;
@@ -80,7 +57,7 @@ const char *endpoint_check(const char *address)
         return strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path) ? NULL : "the path is too long for a unix socket";
     }
     parts = strdup(address);
-    good = parts && cut(parts, &name, &port);
+    good = parts && lookup_cut(parts, &name, &port);
     free(parts);
     return good ? NULL : "it is no address, such as \"localhost:8125\", \"[::1]:8125\" or \"unix:/path\"";
 }
@@ -103,7 +80,7 @@ struct endpoint *endpoint_new(const struct weir_host *host, struct weir_self *se
         return endpoint;
     }
     endpoint->parts = strdup(options->address);
-    if (endpoint->address && endpoint->parts && cut(endpoint->parts, &endpoint->name, &endpoint->port))
+    if (endpoint->address && endpoint->parts && lookup_cut(endpoint->parts, &endpoint->name, &endpoint->port))
         return endpoint;
     endpoint_free(endpoint);
     return NULL;

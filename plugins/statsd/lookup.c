@@ -20,6 +20,28 @@ struct lookup {
     char name[];
 };
 
+bool lookup_cut(char *address, const char **name, const char **port)
+{
+    char *colon = strrchr(address, ':'), *bracket = strchr(address, ']');
+    long number;
+
+    if (!colon || colon == address)
+        return false;
+    *colon = '\0';
+    *name = address;
+    *port = colon + 1;
+    if (*address == '[') {
+        if (!bracket || bracket + 1 != colon || bracket == address + 1)
+            return false;
+        *bracket = '\0';
+        *name = address + 1;
+    } else if (strchr(address, ':')) {
+        return false;
+    }
+    number = strspn(*port, "0123456789") == strlen(*port) ? strtol(*port, NULL, 10) : 0;
+    return number >= 1 && number <= 65535;
+}
+
 void lookup_now(const char *name, const char *port, bool numeric, struct lookup_result *result)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM,

@@ -24,6 +24,8 @@ struct lookup_result {
 };
 struct lookup;
 
+/* Cuts "host:port" or "[host]:port" in place; false if it is neither. */
+bool lookup_cut(char *address, const char **name, const char **port);
 /* At once; numeric addresses only, if `numeric`. */
 void lookup_now(const char *name, const char *port, bool numeric, struct lookup_result *result);
 /* NULL: no memory, descriptor or thread. */

@@ -1,5 +1,7 @@
-/* naming.c - templates, patterns, tags; naming.h says what they mean. */
+/* naming.c - patterns, lines, tags; naming.h says what they mean. */
 #include "naming.h"
+
+#include "template.h"
 
 #include <fnmatch.h>
 #include <stdio.h>
@@ -8,56 +10,15 @@
 
 #define WORD "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
-enum part_kind { PART_TEXT, PART_NAME, PART_LABELS, PART_LABEL };
-struct part {
-    enum part_kind kind;
-    const char *text; /* a literal, or the name of a label */
-};
 struct naming {
     enum naming_dialect dialect;
-    char *template; /* fields point into it */
-    struct part *parts;
-    size_t nparts;
+    struct template *template;
     char **metrics;
     size_t nmetrics;
     char *tags; /* joined by commas; "" for none */
 };
 
 /* ---- Making ------------------------------------------------------------------------------------------------------ */
-
-/* Cuts the template into parts; NULL, or what is wrong. */
-static const char *template_parse(struct naming *naming)
-{
-    bool named = false;
-
-    for (char *at = naming->template; *at;) {
-        struct part *part = &naming->parts[naming->nparts++];
-
-        if (*at == '{') {
-            char *end = strchr(at, '}');
-
-            at++;
-            if (!end || end == at || strspn(at, WORD) != (size_t)(end - at))
-                return "a field is {name}, {labels} or the name of a label in braces";
-            *end = '\0';
-            part->text = at;
-            part->kind = strcmp(at, "name") == 0 ? PART_NAME : strcmp(at, "labels") == 0 ? PART_LABELS : PART_LABEL;
-            named |= part->kind == PART_NAME;
-            at = end + 1;
-        } else {
-            size_t length = strspn(at, WORD ".-");
-
-            if (!length)
-                return "letters, digits, \"_\", \"-\", \".\" and fields in braces are what it may have";
-            part->kind = PART_TEXT;
-            part->text = strndup(at, length); /* a copy: what ends it is still to be read */
-            if (!part->text)
-                return "";
-            at += length;
-        }
-    }
-    return named ? NULL : "{name} has to be in it";
-}
 
 static char *tags_join(const struct weir_list *list)
 {
@@ -81,7 +42,7 @@ static char *tags_join(const struct weir_list *list)
 struct naming *naming_new(const struct naming_options *options, char *why, size_t why_size)
 {
     const bool tagged = options->dialect == NAMING_DOGSTATSD;
-    const char *template = options->template ? options->template : tagged ? "{name}" : "{name}.{labels}", *wrong;
+    const char *wrong;
     const struct weir_list *tags = &options->tags;
     struct naming *naming = calloc(1, sizeof(*naming));
 
@@ -89,23 +50,18 @@ struct naming *naming_new(const struct naming_options *options, char *why, size_
     if (!naming)
         return NULL;
     naming->dialect = (enum naming_dialect)options->dialect;
-    naming->template = strdup(template);
-    naming->parts = calloc(strlen(template) + 1, sizeof(*naming->parts));
+    naming->template = template_new(options->template ? options->template : tagged ? "{name}" : "{name}.{labels}", &wrong);
+    if (!naming->template && *wrong)
+        snprintf(why, why_size, "template: %s", wrong);
     naming->metrics = calloc(options->metrics.count + 1, sizeof(char *));
     naming->tags = tags_join(&options->tags);
-    if (!naming->template || !naming->parts || !naming->metrics || !naming->tags)
+    if (!naming->template || !naming->metrics || !naming->tags)
         goto refused;
     for (size_t i = 0; i < options->metrics.count; i++) {
         naming->metrics[i] = strdup(options->metrics.items[i]);
         if (!naming->metrics[i])
             goto refused;
         naming->nmetrics++;
-    }
-    wrong = template_parse(naming);
-    if (wrong) {
-        if (*wrong)
-            snprintf(why, why_size, "template: %s", wrong);
-        goto refused;
     }
     if (tags->count && !tagged) {
         snprintf(why, why_size, "tags: only dogstatsd has them; write what all names share into template");
@@ -126,14 +82,10 @@ void naming_free(struct naming *naming)
 {
     if (!naming)
         return;
-    for (size_t i = 0; i < naming->nparts; i++)
-        if (naming->parts[i].kind == PART_TEXT)
-            free((char *)(uintptr_t)naming->parts[i].text);
     for (size_t i = 0; i < naming->nmetrics; i++)
         free(naming->metrics[i]);
     free(naming->metrics);
-    free(naming->parts);
-    free(naming->template);
+    template_free(naming->template);
     free(naming->tags);
     free(naming);
 }
@@ -152,113 +104,29 @@ bool naming_takes(const struct naming *naming, const char *family)
     return false;
 }
 
-struct writer {
-    char *begin, *at, *end; /* at == end + 1: it was too long */
-};
-
-static void put(struct writer *writer, char byte)
-{
-    if (writer->at < writer->end)
-        *writer->at++ = byte;
-    else
-        writer->at = writer->end + 1;
-}
-
-static void put_text(struct writer *writer, const char *text)
-{
-    for (; *text && writer->at <= writer->end; text++)
-        put(writer, *text);
-}
-
-/* With what is neither a word's nor in `more` replaced. */
-static void put_clean(struct writer *writer, const char *text, const char *more)
-{
-    for (; *text && writer->at <= writer->end; text++) {
-        unsigned char byte = (unsigned char)*text;
-
-        if ((byte & 0xc0) == 0x80) /* goes on with a character that was replaced */
-            continue;
-        put(writer, byte < 0x80 && (strchr(WORD, byte) || strchr(more, byte)) ? (char)byte : '_');
-    }
-}
-
-static void put_dot(struct writer *writer)
-{
-    if (writer->at > writer->begin && writer->at <= writer->end && writer->at[-1] != '.')
-        put(writer, '.');
-}
-
-/* True if a field of the template has this label. */
-static bool has_field(const struct naming *naming, const char *label)
-{
-    for (size_t i = 0; i < naming->nparts; i++)
-        if (naming->parts[i].kind == PART_LABEL && strcmp(naming->parts[i].text, label) == 0)
-            return true;
-    return false;
-}
-
-static bool has_labels(const struct naming *naming)
-{
-    for (size_t i = 0; i < naming->nparts; i++)
-        if (naming->parts[i].kind == PART_LABELS)
-            return true;
-    return false;
-}
-
-static void put_part(struct writer *writer, const struct naming *naming, const struct part *part,
-                     const struct weir_series_info *info)
-{
-    if (part->kind == PART_TEXT) {
-        for (const char *text = part->text; *text; text++) {
-            if (*text == '.')
-                put_dot(writer);
-            else
-                put(writer, *text);
-        }
-    } else if (part->kind == PART_NAME) {
-        put_clean(writer, info->name, "-");
-    } else {
-        for (size_t i = 0; i < info->nlabels; i++) {
-            const struct weir_label *label = &info->labels[i];
-
-            if (part->kind == PART_LABEL && strcmp(label->name, part->text) == 0) {
-                put_clean(writer, label->value, "-");
-            } else if (part->kind == PART_LABELS && !has_field(naming, label->name)) {
-                put_dot(writer);
-                put_clean(writer, label->name, "-");
-                put_dot(writer);
-                put_clean(writer, label->value, "-");
-            }
-        }
-    }
-}
-
 size_t naming_make(const struct naming *naming, const struct weir_series_info *info, bool counter, char *out, size_t room,
                    uint32_t *name_length)
 {
-    struct writer writer = {.begin = out, .at = out, .end = out + room};
+    struct text_writer writer = {.begin = out, .at = out, .end = out + room};
     char before = '#';
 
-    for (size_t i = 0; i < naming->nparts; i++)
-        put_part(&writer, naming, &naming->parts[i], info);
-    if (writer.at <= writer.end && writer.at > writer.begin && writer.at[-1] == '.')
-        writer.at--;
-    put(&writer, ':');
+    template_put(&writer, naming->template, info);
+    text_put(&writer, ':');
     *name_length = (uint32_t)(writer.at - out);
-    put_text(&writer, counter ? "|c" : "|g");
+    text_put_all(&writer, counter ? "|c" : "|g");
     if (naming->dialect == NAMING_DOGSTATSD) {
-        for (size_t i = 0; i < info->nlabels && !has_labels(naming); i++) {
-            if (has_field(naming, info->labels[i].name))
+        for (size_t i = 0; i < info->nlabels && !template_has_labels(naming->template); i++) {
+            if (template_has_field(naming->template, info->labels[i].name))
                 continue;
-            put_text(&writer, before == '#' ? "|#" : ",");
+            text_put_all(&writer, before == '#' ? "|#" : ",");
             before = ',';
-            put_text(&writer, info->labels[i].name);
-            put(&writer, ':');
-            put_clean(&writer, info->labels[i].value, "-./");
+            text_put_all(&writer, info->labels[i].name);
+            text_put(&writer, ':');
+            text_put_clean(&writer, info->labels[i].value, "-./");
         }
         if (*naming->tags) {
-            put_text(&writer, before == '#' ? "|#" : ",");
-            put_text(&writer, naming->tags);
+            text_put_all(&writer, before == '#' ? "|#" : ",");
+            text_put_all(&writer, naming->tags);
         }
     }
     return writer.at <= writer.end ? (size_t)(writer.at - out) : 0;

@@ -2,9 +2,7 @@
  *
  * A line is `name:NUMBER|type`, in DogStatsD with `|#key:value,...` behind it
  * (github.com/statsd/statsd, docs/metric_types.md; docs.datadoghq.com, DogStatsD datagram format).
- * A template makes the name: `{name}` is the family's, `{labels}` all labels that the template does not name, as label.value,
- * `{LABEL}` one label's value.  Dots are left out where they would part nothing.  All that is not a letter, a digit, `_` or `-`
- * becomes `_`, one for each character of UTF-8; tags keep `.` and `/` too.
+ * A template makes the name (template.h).  In tags all but letters, digits, `_`, `-`, `.` and `/` becomes `_`.
  * Threads: one at a time; nothing changes once it is made.
  */
 #ifndef STATSD_NAMING_H

@@ -3,8 +3,8 @@
  * Written in place, by turns into one of two slots, so that one that is torn by a power cut leaves the other.  Pure functions; any
  * thread.
  */
-#ifndef REMOTE_WRITE_CHECKPOINT_H
-#define REMOTE_WRITE_CHECKPOINT_H
+#ifndef PUSH_CHECKPOINT_H
+#define PUSH_CHECKPOINT_H
 
 #include "queue.h"
 

@@ -4,8 +4,8 @@
  * what is in it, can look like a record.  What is damaged is passed over to the next intact header.
  * Threads: none of its own; a reader is one thread's.
  */
-#ifndef REMOTE_WRITE_SEGMENT_H
-#define REMOTE_WRITE_SEGMENT_H
+#ifndef PUSH_SEGMENT_H
+#define PUSH_SEGMENT_H
 
 #include "queue.h"
 

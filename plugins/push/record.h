@@ -4,8 +4,8 @@
  * gives them back in the same order.  The reader takes any bytes: those that are no record end it with an error.
  * Threads: a writer is one thread's, and so are the families and label sets given to it; a reader is one thread's.
  */
-#ifndef REMOTE_WRITE_RECORD_H
-#define REMOTE_WRITE_RECORD_H
+#ifndef PUSH_RECORD_H
+#define PUSH_RECORD_H
 
 #include <stdbool.h>
 #include <stddef.h>

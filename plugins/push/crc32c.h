@@ -2,8 +2,8 @@
  *
  * crc32c(crc32c(0, a), b) is the checksum of a and b together.  Any thread.
  */
-#ifndef REMOTE_WRITE_CRC32C_H
-#define REMOTE_WRITE_CRC32C_H
+#ifndef PUSH_CRC32C_H
+#define PUSH_CRC32C_H
 
 #include <stddef.h>
 #include <stdint.h>

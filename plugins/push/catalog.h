@@ -3,8 +3,8 @@
  * Label sets are shared by all series that have them; so a table's nineteen figures are one set.
  * Threads: the sink's.
  */
-#ifndef REMOTE_WRITE_CATALOG_H
-#define REMOTE_WRITE_CATALOG_H
+#ifndef PUSH_CATALOG_H
+#define PUSH_CATALOG_H
 
 #include "record.h"
 #include "relabel.h"

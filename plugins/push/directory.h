@@ -4,8 +4,8 @@
  * segments are regular files with a segment's name.
  * Threads: none of its own.
  */
-#ifndef REMOTE_WRITE_DIRECTORY_H
-#define REMOTE_WRITE_DIRECTORY_H
+#ifndef PUSH_DIRECTORY_H
+#define PUSH_DIRECTORY_H
 
 #include "segment.h"
 

@@ -4,8 +4,8 @@
  * in the place of RE2; an expression matches the whole text.  A rule sees the labels as the ones before it have left them.
  * Threads: a label set is one thread's; compiled rules are read only.
  */
-#ifndef REMOTE_WRITE_RELABEL_H
-#define REMOTE_WRITE_RELABEL_H
+#ifndef PUSH_RELABEL_H
+#define PUSH_RELABEL_H
 
 #include <weir_plugin.h>
 

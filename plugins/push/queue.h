@@ -12,8 +12,8 @@
  * fsync but the one who calls queue_sync.
  * Bounds: max_bytes on disk and QUEUE_MEMORY_BYTES in memory while the disk takes nothing; the oldest segment is dropped for more.
  */
-#ifndef REMOTE_WRITE_QUEUE_H
-#define REMOTE_WRITE_QUEUE_H
+#ifndef PUSH_QUEUE_H
+#define PUSH_QUEUE_H
 
 #include <stdbool.h>
 #include <stddef.h>
