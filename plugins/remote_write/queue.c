@@ -85,28 +85,6 @@ static int64_t now_ms(const struct queue *queue)
     return queue->options.now_ms(queue->options.context);
 }
 
-/* All of it at a place, whatever interrupts. */
-static bool write_at(int fd, const void *bytes, size_t length, uint64_t offset)
-{
-    const char *from = bytes;
-
-    while (length) {
-        ssize_t put = pwrite(fd, from, length, (off_t)offset);
-
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0) {
-            if (put == 0)
-                errno = ENOSPC;
-            return false;
-        }
-        from += put;
-        offset += (uint64_t)put;
-        length -= (size_t)put;
-    }
-    return true;
-}
-
 /* ---- The ledger ---------------------------------------------------------------------------------------------------------- */
 
 static uint64_t waiting(const struct queue *queue)
@@ -139,7 +117,7 @@ static void checkpoint_write(struct queue *queue)
     checkpoint_encode(bytes, &queue->at);
     fd = queue->files.checkpoint_fd;
     pthread_mutex_unlock(&queue->lock);
-    failed = !write_at(fd, bytes, sizeof(bytes), slot * CHECKPOINT_SLOT);
+    failed = !directory_write(fd, bytes, sizeof(bytes), slot * CHECKPOINT_SLOT);
     was = queue->checkpoint_failed;
     queue->checkpoint_failed = failed;
     if (failed) {
@@ -218,21 +196,17 @@ static void segment_delete(struct queue *queue, struct segment *segment)
     pthread_mutex_unlock(&queue->lock);
 }
 
-/* Drops the oldest segment, whatever waits in it; the checkpoint tells of it before the file goes. */
+/* Drops the oldest segment, whatever waits in it.  The checkpoint tells of it before the file goes: else a life that came of a crash
+ * in between would miss samples that have arrived. */
 static void drop_oldest(struct queue *queue, enum queue_outcome outcome)
 {
     struct segment *segment;
-    uint64_t before;
-    bool lost;
 
     pthread_mutex_lock(&queue->lock);
-    before = queue->at.next.sample;
     pass_over(queue, segment_end(queue, queue->first), outcome);
-    lost = queue->at.next.sample != before;
     segment = segment_unlink_first(queue);
     pthread_mutex_unlock(&queue->lock);
-    if (lost)
-        checkpoint_write(queue);
+    checkpoint_write(queue);
     segment_delete(queue, segment);
 }
 
@@ -327,7 +301,7 @@ static void told_disk(struct queue *queue, const char *reason)
 static bool segment_put(const struct segment *segment, uint8_t *bytes, const struct segment_record *record)
 {
     segment_seal(bytes, record, segment->first.salt);
-    return write_at(segment->fd, bytes, QUEUE_HEADER + record->length, segment->size);
+    return directory_write(segment->fd, bytes, QUEUE_HEADER + record->length, segment->size);
 }
 
 /* Makes a segment with the record as its first, which becomes the active one; false: nothing was made. */
@@ -752,7 +726,8 @@ void queue_arrive(struct queue *queue, struct queue_flight *flight, uint32_t par
 
 /* ---- Once a second ------------------------------------------------------------------------------------------------------- */
 
-static bool first_is(struct queue *queue, int64_t older_than_ms)
+/* Whether the first segment is settled or too old. */
+static bool first_is(struct queue *queue, uint64_t settled_seq, int64_t older_than_ms)
 {
     const struct segment *first;
     bool is;
@@ -760,7 +735,7 @@ static bool first_is(struct queue *queue, int64_t older_than_ms)
     pthread_mutex_lock(&queue->lock);
     first = queue->first;
     /* The last one is the appender's. */
-    is = first && first->next && (first->next->first.seq <= queue->at.head.seq || first->last_ms < older_than_ms);
+    is = first && first->next && (first->next->first.seq <= settled_seq || first->last_ms < older_than_ms);
     pthread_mutex_unlock(&queue->lock);
     return is;
 }
@@ -779,7 +754,7 @@ static bool segment_rewrite(struct queue *queue, struct segment *segment, uint64
     for (uint64_t offset = 0; good && fd >= 0 && offset < size;) {
         ssize_t got = pread(segment->fd, chunk, SEGMENT_CHUNK < size - offset ? SEGMENT_CHUNK : size - offset, (off_t)offset);
 
-        good = got > 0 && write_at(fd, chunk, (size_t)got, offset);
+        good = got > 0 && directory_write(fd, chunk, (size_t)got, offset);
         offset += good ? (uint64_t)got : 0;
     }
     good = good && fd >= 0 && fdatasync(fd) == 0 && renameat(queue->files.fd, temporary, queue->files.fd, segment->name) == 0;
@@ -890,15 +865,20 @@ static void memory_sync(struct queue *queue, bool all)
 
 void queue_sync(struct queue *queue)
 {
+    uint64_t settled_seq;
     bool dirty;
 
-    while (first_is(queue, now_ms(queue) - queue->options.max_age_ms))
-        drop_oldest(queue, QUEUE_EXPIRED);
     memory_sync(queue, false);
     segments_sync(queue);
+    pthread_mutex_lock(&queue->lock);
+    settled_seq = queue->at.head.seq;
+    pthread_mutex_unlock(&queue->lock);
     checkpoint_write(queue);
     if (fdatasync(queue->files.checkpoint_fd) < 0)
         sync_told(queue, DIRECTORY_CHECKPOINT, errno);
+    /* Behind a power cut, too, no file may be gone that the checkpoint does not know to be settled. */
+    while (first_is(queue, settled_seq, now_ms(queue) - queue->options.max_age_ms))
+        drop_oldest(queue, QUEUE_EXPIRED);
     pthread_mutex_lock(&queue->lock);
     dirty = queue->directory_dirty;
     queue->directory_dirty = false;
