@@ -642,7 +642,7 @@ static int sender_command(void *state, struct weir_call *call, int argc, const c
     if (is.failing)
         host->print(call, 1, "%s after %s for %.0f s, ", is.held ? "held" : "fails", answer, (double)(now - is.failing_ns) / 1e9);
     if (is.flying)
-        host->print(call, 1, "%u requests are on their way", is.flying);
+        host->print(call, 1, "requests on their way: %u", is.flying);
     else if (is.failing)
         host->print(call, 1, "again in %.0f s%s", is.backoff_seconds, is.held ? " or when a credential's file has changed" : "");
     else
@@ -698,8 +698,8 @@ static int queue_command(void *state, struct weir_call *call, int argc, const ch
 static const struct weir_command commands[] = {
     {.name = "queue", .arguments = "[verify]", .summary = "shows what waits to be sent; verify reads and checks every byte of it",
      .run = queue_command, .flags = WEIR_OFFLINE},
-    {.name = "sender", .arguments = "", .summary = "shows what the running collector does: sending, waiting until when, after which answer",
-     .run = sender_command},
+    {.name = "sender", .arguments = "", .run = sender_command,
+     .summary = "shows what the running collector does: sending, or waiting until when, after which answer"},
     {.name = NULL}};
 static const struct weir_plugin plugin = {
     .size = sizeof(plugin),

@@ -218,7 +218,7 @@ def H1_refused():
     scene.until_sender(r'fails after no answer for [2-9] s, again in \d+ s; the last request was settled [2-9] s ago')
     up(scene)
     scene.until_log('sends to .* again').until_more()
-    scene.until_sender(r'2\.0: (nothing is due|\d requests are on their way); the last request was settled 0 s ago').complete()
+    scene.until_sender(r'2\.0: (nothing is due|requests on their way: \d); the last request was settled 0 s ago').complete()
 
 
 def H2_retry_after():

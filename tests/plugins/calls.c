@@ -2,8 +2,9 @@
  *
  * CALLS_UNDER    the directory; calls that change nothing in it pass as they are
  * CALLS_LOG      gets a line for each call that has returned: its number, name, file, offset, result, and the first bytes written
- * CALLS_FAULT    "before NUMBER": the process is killed instead of this call; "after NUMBER": behind it; "late NUMBER": instead of
- *                it, but two seconds later, while the other threads go on; "stutter 0": all writes are interrupted, and come in pieces
+ * CALLS_FAULT    "before NUMBER": the process is killed instead of this call; "after NUMBER": behind it; "late NUMBER": instead
+ *                of it, but two seconds later, when the other threads have gone on; "stutter 0": all writes are interrupted, and
+ *                come in pieces
  * Calls are numbered from 1 in the order in which they begin, whichever thread makes them.  System calls are made directly, so that
  * it does not matter what a sanitizer has put before or behind us.
  */
