@@ -438,8 +438,8 @@ def D1_disk_full():
 
 def D1_no_inodes():
     """Room, but not for another file."""
-    scene = Scene('D1_no_inodes', 'queue_max_bytes = "1MiB"', interval='100ms', text=WIDE)
-    tmpfs(scene, '10m,nr_inodes=8')
+    scene = Scene('D1_no_inodes', 'queue_max_bytes = "4MiB"', interval='100ms', text=WIDE)
+    tmpfs(scene, '10m,nr_inodes=6')
     down(scene)
     scene.start().until_log('No space left on device; up to 16 MiB are kept in memory')
     up(scene)
@@ -542,7 +542,7 @@ def D5_damage():
 
 def D6_other_files():
     """A segment is gone, and others have something else in their place: that is named and left alone, their samples are counted."""
-    scene = Scene('D6', 'queue_max_bytes = "1MiB"', interval='100ms', text=WIDE)
+    scene = Scene('D6', 'queue_max_bytes = "2MiB"', interval='100ms', text=WIDE)
     down(scene)
     scene.start().until('some segments', lambda: len(segments(scene)) > 8)
     scene.kill()
