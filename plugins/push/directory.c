@@ -45,6 +45,27 @@ int directory_file(const struct directory *directory, const char *name, int flag
     return fd;
 }
 
+bool directory_write(int fd, const void *bytes, size_t length, uint64_t offset)
+{
+    const char *from = bytes;
+
+    while (length) {
+        ssize_t put = pwrite(fd, from, length, (off_t)offset);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            if (put == 0)
+                errno = ENOSPC;
+            return false;
+        }
+        from += put;
+        offset += (uint64_t)put;
+        length -= (size_t)put;
+    }
+    return true;
+}
+
 static int compare_names(const void *a, const void *b)
 {
     const struct segment_name *one = a, *two = b;
@@ -187,7 +208,7 @@ static int identity_write(const struct directory *directory, const char *path, c
 
     if (empty_check(directory, path, why, why_size) < 0)
         return -1;
-    if (pwrite(directory->identity_fd, text, (size_t)length, 0) == length && fsync(directory->identity_fd) == 0 &&
+    if (directory_write(directory->identity_fd, text, (size_t)length, 0) && fsync(directory->identity_fd) == 0 &&
         fsync(directory->fd) == 0)
         return 0;
     fail(why, why_size, "could not write \"%s/" IDENTITY "\": %s", path, strerror(errno));

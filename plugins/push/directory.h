@@ -36,5 +36,7 @@ bool directory_list(const struct directory *directory, bool clean, struct direct
 
 /* Opens a regular file; its size and time of change go out.  Below 0: errno; EINVAL: it is something else. */
 int directory_file(const struct directory *directory, const char *name, int flags, uint64_t *size, int64_t *changed_ms);
+/* All of it at a place, whatever interrupts; false: errno. */
+bool directory_write(int fd, const void *bytes, size_t length, uint64_t offset);
 
 #endif

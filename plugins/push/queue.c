@@ -85,28 +85,6 @@ static int64_t now_ms(const struct queue *queue)
     return queue->options.now_ms(queue->options.context);
 }
 
-/* All of it at a place, whatever interrupts. */
-static bool write_at(int fd, const void *bytes, size_t length, uint64_t offset)
-{
-    const char *from = bytes;
-
-    while (length) {
-        ssize_t put = pwrite(fd, from, length, (off_t)offset);
-
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0) {
-            if (put == 0)
-                errno = ENOSPC;
-            return false;
-        }
-        from += put;
-        offset += (uint64_t)put;
-        length -= (size_t)put;
-    }
-    return true;
-}
-
 /* ---- The ledger ---------------------------------------------------------------------------------------------------------- */
 
 static uint64_t waiting(const struct queue *queue)
@@ -139,7 +117,7 @@ static void checkpoint_write(struct queue *queue)
     checkpoint_encode(bytes, &queue->at);
     fd = queue->files.checkpoint_fd;
     pthread_mutex_unlock(&queue->lock);
-    failed = !write_at(fd, bytes, sizeof(bytes), slot * CHECKPOINT_SLOT);
+    failed = !directory_write(fd, bytes, sizeof(bytes), slot * CHECKPOINT_SLOT);
     was = queue->checkpoint_failed;
     queue->checkpoint_failed = failed;
     if (failed) {
@@ -191,7 +169,7 @@ static struct queue_position segment_end(const struct queue *queue, const struct
 }
 
 /* Takes the first segment out of the list; its file is the caller's to unlink. */
-static struct segment *segment_unlink_first(struct queue *queue)
+static void segment_unlink_first(struct queue *queue)
 {
     struct segment *segment = queue->first;
 
@@ -206,7 +184,6 @@ static struct segment *segment_unlink_first(struct queue *queue)
         queue->memory_bytes -= segment->size;
     segment->gone = true;
     segment->users++;
-    return segment;
 }
 
 static void segment_delete(struct queue *queue, struct segment *segment)
@@ -218,21 +195,22 @@ static void segment_delete(struct queue *queue, struct segment *segment)
     pthread_mutex_unlock(&queue->lock);
 }
 
-/* Drops the oldest segment, whatever waits in it; the checkpoint tells of it before the file goes. */
-static void drop_oldest(struct queue *queue, enum queue_outcome outcome)
+/* Drops a segment, whatever waits in it, if it is still the oldest.  The checkpoint tells of it before the file goes: else a life
+ * that came of a crash in between would miss samples that have arrived. */
+static void drop_oldest(struct queue *queue, const struct segment *oldest, enum queue_outcome outcome)
 {
     struct segment *segment;
-    uint64_t before;
-    bool lost;
 
     pthread_mutex_lock(&queue->lock);
-    before = queue->at.next.sample;
-    pass_over(queue, segment_end(queue, queue->first), outcome);
-    lost = queue->at.next.sample != before;
-    segment = segment_unlink_first(queue);
+    segment = queue->first;
+    if (segment == oldest) {
+        pass_over(queue, segment_end(queue, segment), outcome);
+        segment_unlink_first(queue);
+    }
     pthread_mutex_unlock(&queue->lock);
-    if (lost)
-        checkpoint_write(queue);
+    if (segment != oldest) /* another thread has been here */
+        return;
+    checkpoint_write(queue);
     segment_delete(queue, segment);
 }
 
@@ -327,7 +305,7 @@ static void told_disk(struct queue *queue, const char *reason)
 static bool segment_put(const struct segment *segment, uint8_t *bytes, const struct segment_record *record)
 {
     segment_seal(bytes, record, segment->first.salt);
-    return write_at(segment->fd, bytes, QUEUE_HEADER + record->length, segment->size);
+    return directory_write(segment->fd, bytes, QUEUE_HEADER + record->length, segment->size);
 }
 
 /* Makes a segment with the record as its first, which becomes the active one; false: nothing was made. */
@@ -389,15 +367,15 @@ static bool put(struct queue *queue, uint8_t *bytes, const struct segment_record
     return active && active->memory && !full ? segment_put(active, bytes, record) : segment_begin(queue, true, bytes, record);
 }
 
-/* Whether there is a segment to drop for what is to come. */
-static bool is_over(struct queue *queue, const uint64_t *bytes, uint64_t more, uint64_t most)
+/* The segment to drop for what is to come; NULL: there is room. */
+static const struct segment *segment_over(struct queue *queue, const uint64_t *bytes, uint64_t more, uint64_t most)
 {
-    bool is;
+    const struct segment *first;
 
     pthread_mutex_lock(&queue->lock);
-    is = queue->first && *bytes + more > most;
+    first = *bytes + more > most ? queue->first : NULL;
     pthread_mutex_unlock(&queue->lock);
-    return is;
+    return first;
 }
 
 bool queue_append(struct queue *queue, void *payload, size_t length, uint32_t samples)
@@ -405,15 +383,16 @@ bool queue_append(struct queue *queue, void *payload, size_t length, uint32_t sa
     const struct segment_record record = {.seq = queue->at.tail.seq, .sample = queue->at.tail.sample, .time_ms = now_ms(queue),
                                           .samples = samples, .length = (uint32_t)length};
     size_t total = QUEUE_HEADER + length;
+    const struct segment *over;
     struct segment *active;
     uint64_t before;
 
     if (length > QUEUE_RECORD_MAX)
         return refuse(queue, samples);
-    while (is_over(queue, &queue->bytes, total, queue->options.max_bytes))
-        drop_oldest(queue, QUEUE_FULL);
-    while (is_over(queue, &queue->memory_bytes, total, QUEUE_MEMORY_BYTES))
-        drop_oldest(queue, QUEUE_DISK);
+    while ((over = segment_over(queue, &queue->bytes, total, queue->options.max_bytes)) != NULL)
+        drop_oldest(queue, over, QUEUE_FULL);
+    while ((over = segment_over(queue, &queue->memory_bytes, total, QUEUE_MEMORY_BYTES)) != NULL)
+        drop_oldest(queue, over, QUEUE_DISK);
     if (!put(queue, (uint8_t *)payload - QUEUE_HEADER, &record))
         return refuse(queue, samples);
     pthread_mutex_lock(&queue->lock);
@@ -752,17 +731,18 @@ void queue_arrive(struct queue *queue, struct queue_flight *flight, uint32_t par
 
 /* ---- Once a second ------------------------------------------------------------------------------------------------------- */
 
-static bool first_is(struct queue *queue, int64_t older_than_ms)
+/* The first segment if it can go: settled, or too old. */
+static const struct segment *segment_done(struct queue *queue, uint64_t settled_seq, int64_t older_than_ms)
 {
     const struct segment *first;
-    bool is;
 
     pthread_mutex_lock(&queue->lock);
     first = queue->first;
     /* The last one is the appender's. */
-    is = first && first->next && (first->next->first.seq <= queue->at.head.seq || first->last_ms < older_than_ms);
+    if (first && (!first->next || (first->next->first.seq > settled_seq && first->last_ms >= older_than_ms)))
+        first = NULL;
     pthread_mutex_unlock(&queue->lock);
-    return is;
+    return first;
 }
 
 /* Puts a segment's content into a new file, which takes its name and its descriptor: an fsync that has failed once proves nothing
@@ -779,7 +759,7 @@ static bool segment_rewrite(struct queue *queue, struct segment *segment, uint64
     for (uint64_t offset = 0; good && fd >= 0 && offset < size;) {
         ssize_t got = pread(segment->fd, chunk, SEGMENT_CHUNK < size - offset ? SEGMENT_CHUNK : size - offset, (off_t)offset);
 
-        good = got > 0 && write_at(fd, chunk, (size_t)got, offset);
+        good = got > 0 && directory_write(fd, chunk, (size_t)got, offset);
         offset += good ? (uint64_t)got : 0;
     }
     good = good && fd >= 0 && fdatasync(fd) == 0 && renameat(queue->files.fd, temporary, queue->files.fd, segment->name) == 0;
@@ -890,15 +870,21 @@ static void memory_sync(struct queue *queue, bool all)
 
 void queue_sync(struct queue *queue)
 {
+    const struct segment *over;
+    uint64_t settled_seq;
     bool dirty;
 
-    while (first_is(queue, now_ms(queue) - queue->options.max_age_ms))
-        drop_oldest(queue, QUEUE_EXPIRED);
     memory_sync(queue, false);
     segments_sync(queue);
+    pthread_mutex_lock(&queue->lock);
+    settled_seq = queue->at.head.seq;
+    pthread_mutex_unlock(&queue->lock);
     checkpoint_write(queue);
     if (fdatasync(queue->files.checkpoint_fd) < 0)
         sync_told(queue, DIRECTORY_CHECKPOINT, errno);
+    /* Behind a power cut, too, no file may be gone that the checkpoint does not know to be settled. */
+    while ((over = segment_done(queue, settled_seq, now_ms(queue) - queue->options.max_age_ms)) != NULL)
+        drop_oldest(queue, over, QUEUE_EXPIRED);
     pthread_mutex_lock(&queue->lock);
     dirty = queue->directory_dirty;
     queue->directory_dirty = false;
@@ -1052,7 +1038,7 @@ void queue_close(struct queue *queue)
         memory_sync(queue, true);
         queue->active = NULL;
         while (queue->first && segment_end(queue, queue->first).seq <= queue->at.head.seq)
-            drop_oldest(queue, QUEUE_DAMAGED); /* all of it is settled: there is nothing to count */
+            drop_oldest(queue, queue->first, QUEUE_DAMAGED); /* all of it is settled: there is nothing to count */
         checkpoint_write(queue);
     }
     while (queue->first) {

@@ -308,8 +308,41 @@ static void destroy(void *state)
     free(remote_write);
 }
 
-/* ---- The command queue --------------------------------------------------------------------------------------------------- */
+/* ---- Commands ------------------------------------------------------------------------------------------------------------ */
 
+/* Of the running collector. */
+static int sender_command(void *state, struct weir_call *call, int argc, const char *const *argv)
+{
+    const struct remote_write *remote_write = state;
+    const int64_t now = host->now_ns();
+    struct sender_figures is;
+    char answer[32] = "no answer";
+
+    (void)argv;
+    if (argc > 1) {
+        host->print(call, 2, "usage: weir remote_write/%s sender\n", host->name(remote_write->self));
+        return 2;
+    }
+    sender_figures(remote_write->sender, &is);
+    if (is.status)
+        snprintf(answer, sizeof(answer), "%d", is.status);
+    host->print(call, 1, "%s, remote write %s: ", remote_write->config->url, version_names[is.protocol]);
+    if (is.failing)
+        host->print(call, 1, "%s after %s for %.0f s, ", is.held ? "held" : "fails", answer, (double)(now - is.failing_ns) / 1e9);
+    if (is.flying)
+        host->print(call, 1, "requests on their way: %u", is.flying);
+    else if (is.failing)
+        host->print(call, 1, "again in %.0f s%s", is.backoff_seconds, is.held ? " or when a credential's file has changed" : "");
+    else
+        host->print(call, 1, "nothing is due");
+    if (is.answer_ns)
+        host->print(call, 1, "; the last request was settled %.0f s ago\n", (double)(now - is.answer_ns) / 1e9);
+    else
+        host->print(call, 1, "; no request has been settled yet\n");
+    return 0;
+}
+
+/* Of a directory that a collector may have open; reads only. */
 static int queue_command(void *state, struct weir_call *call, int argc, const char *const *argv)
 {
     const struct remote_write *remote_write = state;
@@ -317,7 +350,11 @@ static int queue_command(void *state, struct weir_call *call, int argc, const ch
     return push_command(remote_write->push, call, argc, argv);
 }
 
-static const struct weir_command commands[] = {PUSH_COMMAND(queue_command), {.name = NULL}};
+static const struct weir_command commands[] = {
+    PUSH_COMMAND(queue_command),
+    {.name = "sender", .arguments = "", .run = sender_command,
+     .summary = "shows what the running collector does: sending, or waiting until when, after which answer"},
+    {.name = NULL}};
 static const struct weir_plugin plugin = {
     .size = sizeof(plugin),
     .abi_minor = WEIR_ABI_MINOR,

@@ -60,13 +60,12 @@ struct sender {
     bool proven;             /* the receiver has taken this protocol */
     uint64_t max_samples;    /* of a request; less than the option's once the receiver found that too large */
     uint32_t noise;
-    bool failing, departed;  /* as told; the flight in memory is in the air */
-    int64_t failing_since_ns, look_ns;
+    int64_t look_ns;
     pthread_t thread;
     pthread_mutex_t lock;    /* over what follows */
     bool stopping;
     int64_t stop_ns;
-    struct sender_figures figures;
+    struct sender_figures figures; /* `failing`, as told, is its thread's alone to change */
     int64_t next_ns;         /* when the next attempt begins */
 };
 
@@ -346,22 +345,32 @@ static void part_settle(struct part *part, enum queue_outcome taken, uint64_t sa
 
 static void told_well(struct sender *sender)
 {
-    if (!sender->failing)
-        return;
-    sender->failing = false;
-    tell(sender, false, "sends to %s again, after %.0f s", sender->options.url,
-         (double)(now_ns(sender) - sender->failing_since_ns) / 1e9);
+    const int64_t now = now_ns(sender);
+    const bool was = sender->figures.failing;
+
+    pthread_mutex_lock(&sender->lock);
+    sender->figures.failing = false;
+    sender->figures.answer_ns = now;
+    pthread_mutex_unlock(&sender->lock);
+    if (was)
+        tell(sender, false, "sends to %s again, after %.0f s", sender->options.url,
+             (double)(now - sender->figures.failing_ns) / 1e9);
 }
 
 /* Once per outage. */
 static void told_failing(struct sender *sender, const struct part *part, const char *what)
 {
+    const bool was = sender->figures.failing;
     char text[ANSWER_TEXT_SIZE];
 
-    if (sender->failing)
+    pthread_mutex_lock(&sender->lock);
+    if (!was)
+        sender->figures.failing_ns = now_ns(sender);
+    sender->figures.failing = true;
+    sender->figures.status = part->answer.status;
+    pthread_mutex_unlock(&sender->lock);
+    if (was)
         return;
-    sender->failing = true;
-    sender->failing_since_ns = now_ns(sender);
     answer_text(&part->answer, text);
     if (part->answer.status)
         tell(sender, true, "%s answered %d%s%s: %s", sender->options.url, part->answer.status, *text ? ", " : "", text, what);
@@ -505,11 +514,12 @@ static void look_at_credentials(struct sender *sender, int64_t now)
     }
 }
 
-/* Launches what is due; the time of what is due next, INT64_MAX: nothing waits. */
+/* Launches what is due; the time of what there is to do next, INT64_MAX: nothing. */
 static int64_t launch_due(struct sender *sender)
 {
     int64_t now = now_ns(sender), next_ns = INT64_MAX;
     bool alone = sender->protocol == PROTOCOL_2 && !sender->proven, held = false;
+    uint32_t flying = 0;
 
     for (uint32_t i = 0; i < sender->flight.parts; i++)
         held |= sender->parts[i].state == PART_WAITING && sender->parts[i].held;
@@ -534,14 +544,15 @@ static int64_t launch_due(struct sender *sender)
         if (alone)
             break;
     }
-    if (held && sender->look_ns < next_ns)
-        next_ns = sender->look_ns;
+    for (uint32_t i = 0; i < sender->flight.parts; i++)
+        flying += sender->parts[i].state == PART_FLYING;
     pthread_mutex_lock(&sender->lock);
     sender->next_ns = next_ns;
+    sender->figures.flying = flying;
     sender->figures.held = held;
     sender->figures.protocol = sender->protocol;
     pthread_mutex_unlock(&sender->lock);
-    return next_ns;
+    return held && sender->look_ns < next_ns ? sender->look_ns : next_ns;
 }
 
 static void collect_answers(struct sender *sender)
@@ -583,7 +594,7 @@ static bool flight_hopeless(struct sender *sender)
 
     if (!stop_asked(sender, &until_ns))
         return false;
-    return sender->failing || now_ns(sender) >= until_ns;
+    return sender->figures.failing || now_ns(sender) >= until_ns;
 }
 
 /* From departure to the arrival of all parts; false: the sender is to end. */
@@ -629,6 +640,7 @@ static bool fly(struct sender *sender)
     }
     pthread_mutex_lock(&sender->lock);
     sender->figures.acked_ms = sender->flight_newest_ms;
+    sender->figures.flying = 0;
     pthread_mutex_unlock(&sender->lock);
     return true;
 }

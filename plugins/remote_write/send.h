@@ -59,6 +59,10 @@ struct sender_figures {
     double backoff_seconds; /* until the next attempt; 0: none waits */
     enum protocol protocol; /* in use */
     bool held;              /* credentials or a redirect need an operator */
+    bool failing;           /* since failing_ns, the last time with this status; 0: there was no answer */
+    int status;
+    uint32_t flying;               /* requests on their way */
+    int64_t failing_ns, answer_ns; /* CLOCK_MONOTONIC; the last answer that settled a request, 0: none yet */
 };
 void sender_figures(struct sender *sender, struct sender_figures *figures);
 

@@ -173,7 +173,7 @@ kill -CONT "$socket_pid"
 wait_until "a receiver that reads again: no count is missing" state unix "c['db1.seq_total'] == g['db1.seq'] - f['db1.seq']"
 first=$(python3 -c "import json; print(json.load(open('$scratch/unix'))['gauges']['db1.seq']['last'])")
 leave "$socket_pid"
-wait_until "a receiver that is gone" dropped 5 socket refused
+wait_until "H10: a receiver that is gone" dropped 5 socket refused
 receive unix "unix:$scratch/socket" statsd 8192
 socket_pid=$receiver_pid
 wait_until "a new one" state unix "c['db1.seq_total'] > 3"
@@ -184,7 +184,7 @@ check "a new one: every line is strict" strict unix
 # ---- A receiver by UDP that goes away and comes back --------------------------------------------------------------------------------------
 lost_before() { python3 -c "import json; s = json.load(open('$scratch/plain')); print(s['gauges']['x.seq']['last'])"; }
 leave "$plain_pid"
-wait_until "nobody listens" dropped 5000 plain refused
+wait_until "H10: nobody listens" dropped 5000 plain refused
 check "nobody listens: the log says so" log_has 'statsd/plain: nobody receives at "127.0.0.1:[0-9]*": Connection refused'
 first=$(lost_before)
 receive plain "127.0.0.1:$port" statsd 200
@@ -231,6 +231,37 @@ publish <<< "$seq"
 wait_until "it catches up" state plain "g['seq'] > 3 and s['gauges']['seq']['sets'] > 3"
 stop_weir
 leave "$plain_pid"
+
+# ---- H10: what the kernel refuses -------------------------------------------------------------------------------------------------------
+# ECONNREFUSED is above, of UDP and of unix sockets, also of one whose receiver has been replaced.  The other two come from routes and
+# from queues of the network, and are injected.
+cat > "$scratch/weir.conf" <<EOF2
+$head
+statsd "plain" { address = "127.0.0.1:$port" }
+EOF2
+kernel_refuses() { # ERROR REASON
+    publish <<< "$seq"
+    receive plain "127.0.0.1:$port" statsd
+    plain_pid=$receiver_pid
+    # -D: strace is the child, and weir stays ours.  LeakSanitizer does not work under it.
+    weir_via=(strace -D -f -q -o "$scratch/trace" -E "ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0" -e trace=sendmmsg
+              -e "inject=sendmmsg:error=$1:when=11..20")
+    start_weir "$scratch/weir.conf" || exit 1
+    wait_until "H10 $1: what does not leave is dropped as $2" dropped 10 plain "$2"
+    first=$(python3 -c "import json; print(json.load(open('$scratch/plain'))['gauges']['seq']['last'])")
+    wait_until "H10 $1: the next datagrams leave" state plain "g['seq'] > $first + 10"
+    wait_until "H10 $1: no count is missing" complete plain
+    for reason in unresolved refused full paced too_long failed; do
+        [ "$reason" = "$2" ] || check "H10 $1: none dropped as $reason" metric_is 0 weir_statsd_samples_dropped_total "reason=\"$reason\""
+    done
+    check "H10 $1: every line is strict" strict plain
+    check "H10 $1: the ledger balances" balanced
+    stop_weir
+    weir_via=()
+    leave "$plain_pid"
+}
+kernel_refuses EMSGSIZE too_long
+kernel_refuses ENOBUFS full
 
 # ---- Names ------------------------------------------------------------------------------------------------------------------------------------
 if can_namespace; then

@@ -7,9 +7,11 @@ check_LTLIBRARIES += tests/plugins/good.la tests/plugins/hang.la tests/plugins/c
 	tests/plugins/bad_options.la tests/plugins/old_size.la tests/plugins/counter.la tests/plugins/stage.la tests/plugins/stage_user.la \
 	tests/plugins/wrong_size.la tests/plugins/older.la tests/plugins/outside.la tests/plugins/released.la tests/plugins/leak.la \
 	tests/plugins/awkward.la tests/plugins/everything.la tests/plugins/crowd.la tests/plugins/script.la \
-	tests/plugins/churn.la
+	tests/plugins/churn.la tests/plugins/calls.la
 tests_plugins_churn_la_SOURCES = tests/plugins/churn.c tests/plugins/small.h
 tests_plugins_churn_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
+tests_plugins_calls_la_SOURCES = tests/plugins/calls.c
+tests_plugins_calls_la_LDFLAGS = $(TEST_PLUGIN_ANY_SYMBOL)
 tests_plugins_crowd_la_SOURCES = tests/plugins/crowd.c tests/plugins/small.h
 tests_plugins_crowd_la_LDFLAGS = $(TEST_PLUGIN_LDFLAGS)
 tests_plugins_script_la_SOURCES = tests/plugins/script.c tests/plugins/small.h

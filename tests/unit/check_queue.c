@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -29,14 +30,34 @@ static char told[4096];
 static bool fdatasync_fails;
 static unsigned random_state = 1;
 
+/* What a power cut would leave of the checkpoint, and how many segments have gone of which it does not know yet. */
+static uint8_t durable[CHECKPOINT_SLOTS * CHECKPOINT_SLOT];
+static unsigned gone_early;
+
 /* The queue's, in place of libc's. */
 int fdatasync(int fd)
 {
+    struct stat is, checkpoint;
+    char path[128];
+
     if (fdatasync_fails) {
         errno = EIO;
         return -1;
     }
+    snprintf(path, sizeof(path), "%s/checkpoint", dir);
+    if (fstat(fd, &is) == 0 && stat(path, &checkpoint) == 0 && is.st_ino == checkpoint.st_ino)
+        ck_assert_int_gt(pread(fd, durable, sizeof(durable), 0), 0);
     return fsync(fd);
+}
+
+int unlinkat(int at, const char *name, int flags)
+{
+    struct segment_name segment;
+    struct checkpoint known;
+
+    if (segment_name_parse(name, &segment))
+        gone_early += !checkpoint_newest(durable, sizeof(durable), &known) || known.head.seq <= segment.seq;
+    return (int)syscall(SYS_unlinkat, at, name, flags);
 }
 
 /* Writes to files, not to memory: after so many bytes the disk is full; until then they come in pieces, and are interrupted. */
@@ -107,6 +128,8 @@ static void setup(void)
     told[0] = '\0';
     fdatasync_fails = disk_stutters = false;
     disk_left = -1;
+    memset(durable, 0, sizeof(durable));
+    gone_early = 0;
     now = 1700000000000;
     random_state = seed ? (unsigned)atoi(seed) : 1;
 }
@@ -450,6 +473,23 @@ START_TEST(bounded_by_age)
     ck_assert_uint_eq(drain(queue, 1000), 60);
     ck_assert_uint_eq(balanced(queue).outcomes[QUEUE_EXPIRED], 140);
     ck_assert_uint_eq(seen[140], 1);
+    queue_close(queue);
+}
+
+START_TEST(settled_files_go)
+{
+    struct queue *queue = open_with(1 << 20);
+    struct queue_figures figures;
+
+    for (uint32_t i = 0; i < 20; i++) {
+        append(queue, i * 10, 10, 30000);
+        ck_assert_uint_eq(drain(queue, 10), 10);
+        if (i % 5 == 4)
+            queue_sync(queue);
+    }
+    queue_figures(queue, &figures);
+    ck_assert_uint_eq(figures.segments, 1);
+    ck_assert_uint_eq(gone_early, 0);
     queue_close(queue);
 }
 
@@ -1020,6 +1060,7 @@ int main(void)
     tcase_add_test(tests, bounded_by_bytes);
     tcase_add_test(tests, full_while_flying);
     tcase_add_test(tests, bounded_by_age);
+    tcase_add_test(tests, settled_files_go);
     tcase_add_test(tests, old_files_go);
     tcase_add_test(tests, refused_directories);
     tcase_add_test(tests, what_is_no_file);
