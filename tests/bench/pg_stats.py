@@ -15,15 +15,11 @@ median = statistics.median
 def passes(p, group='up'):
     return own(p, r'weir_group_passes_total\{group="%s",instance="pg_stats/a"\} (\d+)' % group)
 
-def tables_make(server, database, count):
-    server.psql("DO $$BEGIN FOR i IN 1..%d LOOP EXECUTE format('CREATE TABLE tab_%%s (id int PRIMARY KEY, v int)', i); "
-                "EXECUTE format('INSERT INTO tab_%%s VALUES (1, 1)', i); IF i %% 500 = 0 THEN COMMIT; END IF; END LOOP; END$$" % count, database)
-
 def families():
     """The collectors of Debian's exporter and queries for the tables, on 10,000 tables; weir has the same families, and the same pace."""
     with Server('-c max_locks_per_transaction=1000 -c shared_buffers=512MB') as server:
         server.psql('CREATE DATABASE bench')
-        tables_make(server, 'bench', 10000)
+        server.tables('bench', 10000)
         rows = lambda p: get(p)[1].count(b'\npg_statio_user_tables_heap_blocks_read{')
         p, exporter, _ = server.exporter('bench', queries)
         wait('postgres_exporter', lambda: rows(p) == 10000)
@@ -67,7 +63,7 @@ def families():
 def databases():
     """100 databases of 100 tables each, all figures of tables: one exporter that discovers them, and one weir with two sessions."""
     with Server('-c max_locks_per_transaction=1000 -c shared_buffers=256MB -c max_connections=300') as server:
-        tables_make(server, 'template1', 100)
+        server.tables('template1', 100)
         for i in range(100): server.psql('CREATE DATABASE db_%03d' % i)
         count = 10000
         p, exporter, _ = server.exporter('postgres', '--disable-settings-metrics', '--auto-discover-databases', '--exclude-databases=template0,template1,postgres', queries)

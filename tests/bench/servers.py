@@ -77,6 +77,10 @@ class Server:
         command = ['psql', '-h', '127.0.0.1', '-p', str(self.port), '-U', 'postgres', '-XqtA', '-v', 'ON_ERROR_STOP=1', '-c', sql, database]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
+    def tables(self, database, count):
+        self.psql("DO $$BEGIN FOR i IN 1..%d LOOP EXECUTE format('CREATE TABLE tab_%%s (id int PRIMARY KEY, v int)', i); "
+                  "EXECUTE format('INSERT INTO tab_%%s VALUES (1, 1)', i); IF i %% 500 = 0 THEN COMMIT; END IF; END LOOP; END$$" % count, database)
+
     def start(self, *command, **rest):
         log = open('%s/%s.log' % (self.work, os.path.basename(command[0])), 'w')
         child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, **rest)
