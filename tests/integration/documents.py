@@ -107,12 +107,17 @@ def compare(what, text, page, heading, sample, source):
 def options(top, weir, folder, plugin, page=None):
     base = [weir, '--plugin-dir', folder, 'describe', plugin]
     sources = glob.glob(f'{top}/plugins/{plugin}/*.c') or [f'{top}/tests/plugins/{plugin}.c']
-    source = [name for path in sources for name in of_source(open(path).read())]
+    code = ''.join(open(path).read() for path in sources)
+    if '#include "push.h"' in code:  # rows that it shares with others
+        code += open(f'{top}/plugins/push/push.c').read()
+        shared = open(f'{top}/plugins/push/push.h').read()
+        for name, rows in re.findall(r'^#define (PUSH_\w+)\(\w+\) ((?:.*\\\n)*.*)$', shared, re.M):
+            code = re.sub(rf'\b{name}\(.*?\)', lambda _: rows, code)
+    source = of_source(code)
     text, man, sample = run(*base), run(*base, '--man'), run(*base, '--sample')
     own = text.split('\nEvery section also takes:')[0]
     compare(plugin, own, man, 'OPTIONS', sample, source)
     differ(f'{plugin}: commands of describe and manual page', of_commands(text), [n for n, _ in of_man(man, 'COMMANDS')])
-    code = ''.join(open(path).read() for path in sources)
     declared = re.findall(r'struct weir_command \w+\[\] = \{(.*?)\{\.name = NULL\}\}', code, re.S)
     differ(f'{plugin}: commands of source and describe', re.findall(r'\.name = "(\w+)"', ''.join(declared)), of_commands(text))
     if page:
