@@ -289,8 +289,13 @@ static int tick_read(struct visit *visit, int64_t *took_ns)
     if (status == WEIR_OK && (PQresultStatus(answer) != PGRES_TUPLES_OK || PQntuples(answer) != 1 || PQnfields(answer) != 2))
         status = unexpected(visit);
     if (status == WEIR_OK) {
+        /* Its clock may be set meanwhile, or lie. */
+        const int64_t most_ns = host->now_ns() - visit->began_ns;
+        double took;
+
         visit->clock = strtod(PQgetvalue(answer, 0, 0), NULL);
-        *took_ns = visit->clock > before ? (int64_t)((visit->clock - before) * 1e9) : 0;
+        took = (visit->clock - before) * 1e9;
+        *took_ns = took >= (double)most_ns ? most_ns : took > 0 ? (int64_t)took : 0;
     }
     PQclear(answer);
     return status;
