@@ -47,7 +47,21 @@ CLEANFILES += $(GENERATED_MESSAGES)
 $(tests_unit_check_remote_write_OBJECTS): $(GENERATED_MESSAGES)
 endif
 endif
-EXTRA_DIST += tests/unit/remote_write_1.proto tests/unit/remote_write_2.proto
+if WITH_OTLP
+if WITH_PROTOBUF_C
+check_PROGRAMS += tests/unit/check_otlp
+tests_unit_check_otlp_SOURCES = tests/unit/check_otlp.c plugins/otlp/encode.c plugins/otlp/verdict.c plugins/push/answer.c \
+	$(PUSH_PARTS) plugins/push/record.c $(PUSH_QUEUE)
+nodist_tests_unit_check_otlp_SOURCES = tests/unit/otlp.pb-c.c
+tests_unit_check_otlp_CPPFLAGS = $(TEST_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/otlp \
+	-I$(srcdir)/plugins/push -I.
+tests_unit_check_otlp_LDADD = $(CHECK_LIBS) $(PROTOBUF_C_LIBS) $(CURL_LIBS) -lpthread
+OTLP_MESSAGES = tests/unit/otlp.pb-c.c tests/unit/otlp.pb-c.h
+CLEANFILES += $(OTLP_MESSAGES)
+$(tests_unit_check_otlp_OBJECTS): $(OTLP_MESSAGES)
+endif
+endif
+EXTRA_DIST += tests/unit/remote_write_1.proto tests/unit/remote_write_2.proto tests/unit/otlp.proto
 tests/unit/%.pb-c.c tests/unit/%.pb-c.h: tests/unit/%.proto
 	$(AM_V_GEN)$(MKDIR_P) tests/unit && $(PROTOC_C) -I$(srcdir) --c_out=. $(srcdir)/tests/unit/$*.proto
 if WITH_STATSD
