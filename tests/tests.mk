@@ -129,5 +129,13 @@ tests_fuzz_fuzz_remote_write_CPPFLAGS = $(TEST_CPPFLAGS) $(CURL_CFLAGS) -I$(srcd
 tests_fuzz_fuzz_remote_write_CFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_remote_write_LDADD = $(CURL_LIBS) $(SNAPPY_LIBS)
 endif
+if WITH_OTLP
+check_PROGRAMS += tests/fuzz/fuzz_otlp
+tests_fuzz_fuzz_otlp_SOURCES = tests/fuzz/fuzz_otlp.c plugins/otlp/encode.c plugins/otlp/verdict.c plugins/push/answer.c \
+	plugins/push/parts.c plugins/push/record.c
+tests_fuzz_fuzz_otlp_CPPFLAGS = $(TEST_CPPFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/otlp -I$(srcdir)/plugins/push
+tests_fuzz_fuzz_otlp_CFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_otlp_LDADD = $(CURL_LIBS)
+endif
 endif
 EXTRA_DIST += tests/fuzz/corpus
