@@ -35,8 +35,8 @@ tests_unit_check_queue_LDADD = $(CHECK_LIBS) -lpthread
 if WITH_REMOTE_WRITE
 if WITH_PROTOBUF_C
 check_PROGRAMS += tests/unit/check_remote_write
-tests_unit_check_remote_write_SOURCES = tests/unit/check_remote_write.c plugins/remote_write/answer.c plugins/remote_write/encode.c \
-	$(PUSH_RECORDS) $(PUSH_QUEUE)
+tests_unit_check_remote_write_SOURCES = tests/unit/check_remote_write.c plugins/remote_write/encode.c plugins/remote_write/verdict.c \
+	plugins/push/answer.c $(PUSH_PARTS) $(PUSH_RECORDS) $(PUSH_QUEUE)
 nodist_tests_unit_check_remote_write_SOURCES = tests/unit/remote_write_1.pb-c.c tests/unit/remote_write_2.pb-c.c
 tests_unit_check_remote_write_CPPFLAGS = $(TEST_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/remote_write \
 	-I$(srcdir)/plugins/push -I.
@@ -47,7 +47,21 @@ CLEANFILES += $(GENERATED_MESSAGES)
 $(tests_unit_check_remote_write_OBJECTS): $(GENERATED_MESSAGES)
 endif
 endif
-EXTRA_DIST += tests/unit/remote_write_1.proto tests/unit/remote_write_2.proto
+if WITH_OTLP
+if WITH_PROTOBUF_C
+check_PROGRAMS += tests/unit/check_otlp
+tests_unit_check_otlp_SOURCES = tests/unit/check_otlp.c plugins/otlp/encode.c plugins/otlp/verdict.c plugins/push/answer.c \
+	$(PUSH_PARTS) plugins/push/record.c $(PUSH_QUEUE)
+nodist_tests_unit_check_otlp_SOURCES = tests/unit/otlp.pb-c.c
+tests_unit_check_otlp_CPPFLAGS = $(TEST_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/otlp \
+	-I$(srcdir)/plugins/push -I.
+tests_unit_check_otlp_LDADD = $(CHECK_LIBS) $(PROTOBUF_C_LIBS) $(CURL_LIBS) -lpthread
+OTLP_MESSAGES = tests/unit/otlp.pb-c.c tests/unit/otlp.pb-c.h
+CLEANFILES += $(OTLP_MESSAGES)
+$(tests_unit_check_otlp_OBJECTS): $(OTLP_MESSAGES)
+endif
+endif
+EXTRA_DIST += tests/unit/remote_write_1.proto tests/unit/remote_write_2.proto tests/unit/otlp.proto
 tests/unit/%.pb-c.c tests/unit/%.pb-c.h: tests/unit/%.proto
 	$(AM_V_GEN)$(MKDIR_P) tests/unit && $(PROTOC_C) -I$(srcdir) --c_out=. $(srcdir)/tests/unit/$*.proto
 if WITH_STATSD
@@ -108,11 +122,20 @@ tests_fuzz_fuzz_system_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/system
 tests_fuzz_fuzz_system_CFLAGS = $(FUZZ_FLAGS)
 if WITH_REMOTE_WRITE
 check_PROGRAMS += tests/fuzz/fuzz_remote_write
-tests_fuzz_fuzz_remote_write_SOURCES = tests/fuzz/fuzz_remote_write.c plugins/remote_write/answer.c plugins/remote_write/encode.c \
-	plugins/push/checkpoint.c plugins/push/crc32c.c plugins/push/record.c plugins/push/segment.c
+tests_fuzz_fuzz_remote_write_SOURCES = tests/fuzz/fuzz_remote_write.c plugins/remote_write/encode.c plugins/remote_write/verdict.c \
+	plugins/push/answer.c plugins/push/checkpoint.c plugins/push/crc32c.c plugins/push/parts.c plugins/push/record.c \
+	plugins/push/segment.c
 tests_fuzz_fuzz_remote_write_CPPFLAGS = $(TEST_CPPFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/remote_write -I$(srcdir)/plugins/push
 tests_fuzz_fuzz_remote_write_CFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_remote_write_LDADD = $(CURL_LIBS) $(SNAPPY_LIBS)
+endif
+if WITH_OTLP
+check_PROGRAMS += tests/fuzz/fuzz_otlp
+tests_fuzz_fuzz_otlp_SOURCES = tests/fuzz/fuzz_otlp.c plugins/otlp/encode.c plugins/otlp/verdict.c plugins/push/answer.c \
+	plugins/push/parts.c plugins/push/record.c
+tests_fuzz_fuzz_otlp_CPPFLAGS = $(TEST_CPPFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/otlp -I$(srcdir)/plugins/push
+tests_fuzz_fuzz_otlp_CFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_otlp_LDADD = $(CURL_LIBS)
 endif
 endif
 EXTRA_DIST += tests/fuzz/corpus

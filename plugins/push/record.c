@@ -22,6 +22,21 @@ enum block { BLOCK_TIME, BLOCK_NEW_LABELS, BLOCK_LABELS };
 
 _Static_assert(RECORD_SAMPLES_MAX * SAMPLE_MAX <= UINT16_MAX, "a block's length has two bytes");
 
+bool record_grow(struct record_buffer *buffer, size_t more)
+{
+    size_t room = buffer->room ? buffer->room : 4096;
+    uint8_t *larger;
+
+    while (room < buffer->length + more)
+        room *= 2;
+    larger = realloc(buffer->bytes, room);
+    if (!larger)
+        return false;
+    buffer->bytes = larger;
+    buffer->room = room;
+    return true;
+}
+
 /* ---- Writing ------------------------------------------------------------------------------------------------------------- */
 
 void record_writer_init(struct record_writer *writer, size_t headroom)
@@ -47,23 +62,6 @@ void record_begin(struct record_writer *writer)
     writer->turn++;
 }
 
-static bool reserve(struct record_buffer *buffer, size_t bytes)
-{
-    size_t room = buffer->room ? buffer->room : 4096;
-    uint8_t *larger;
-
-    if (buffer->length + bytes <= buffer->room)
-        return true;
-    while (room < buffer->length + bytes)
-        room *= 2;
-    larger = realloc(buffer->bytes, room);
-    if (!larger)
-        return false;
-    buffer->bytes = larger;
-    buffer->room = room;
-    return true;
-}
-
 static uint8_t *put_text(uint8_t *to, const char *text, size_t length)
 {
     to = record_put_varint(to, length);
@@ -76,7 +74,7 @@ static bool family_add(struct record_writer *writer, struct record_family *famil
     size_t name = strlen(family->name), unit = strlen(family->unit), help = strlen(family->help);
     uint8_t *to;
 
-    if (!reserve(&writer->families, 4 * RECORD_VARINT_MAX + name + unit + help))
+    if (!record_reserve(&writer->families, 4 * RECORD_VARINT_MAX + name + unit + help))
         return false;
     to = record_put_varint(writer->families.bytes + writer->families.length, family->kind);
     to = put_text(put_text(put_text(to, family->name, name), family->unit, unit), family->help, help);
@@ -99,7 +97,7 @@ static bool block_begin(struct record_writer *writer, struct record_labels *labe
 {
     uint8_t *to;
 
-    if (!reserve(&writer->body, 6 * RECORD_VARINT_MAX + labels->length + BLOCK_LENGTH))
+    if (!record_reserve(&writer->body, 6 * RECORD_VARINT_MAX + labels->length + BLOCK_LENGTH))
         return false;
     block_close(writer);
     to = writer->body.bytes + writer->body.length;
@@ -136,7 +134,7 @@ int record_add(struct record_writer *writer, struct record_family *family, struc
     if (writer->samples == RECORD_SAMPLES_MAX || (writer->samples && writer->expanded + expanded > RECORD_EXPANDED_MAX))
         return 0;
     if (((labels != writer->labels || time_ms != writer->time_ms) && !block_begin(writer, labels, time_ms)) ||
-        !reserve(&writer->body, SAMPLE_MAX))
+        !record_reserve(&writer->body, SAMPLE_MAX))
         return -1;
     if (tag != TAG_STALE && start_ms)
         tag = tag == TAG_INTEGER ? TAG_INTEGER_START : TAG_DOUBLE_START;
@@ -164,7 +162,7 @@ uint8_t *record_end(struct record_writer *writer, size_t *length)
 
     block_close(writer);
     writer->whole.length = 0;
-    if (!reserve(&writer->whole, writer->headroom + RECORD_VARINT_MAX + writer->families.length + writer->body.length))
+    if (!record_reserve(&writer->whole, writer->headroom + RECORD_VARINT_MAX + writer->families.length + writer->body.length))
         return NULL;
     payload = writer->whole.bytes + writer->headroom;
     to = record_put_varint(payload, writer->nfamilies);

@@ -29,12 +29,20 @@ struct record_family {
     uint32_t turn, number, name_length; /* the writer's */
 };
 
-/* ---- Writing ---- */
-enum record_value { RECORD_U64, RECORD_F64, RECORD_STALENESS };
+/* ---- Bytes that grow ---- */
 struct record_buffer {
     uint8_t *bytes;
     size_t length, room;
 };
+bool record_grow(struct record_buffer *buffer, size_t more);
+/* Makes room for so many more; false: no memory. */
+static inline bool record_reserve(struct record_buffer *buffer, size_t more)
+{
+    return buffer->length + more <= buffer->room || record_grow(buffer, more);
+}
+
+/* ---- Writing ---- */
+enum record_value { RECORD_U64, RECORD_F64, RECORD_STALENESS };
 struct record_writer {
     struct record_buffer families, body, whole;
     size_t headroom, block; /* where the present block's length stands in the body */

@@ -3,7 +3,6 @@
 #include <xxhash.h>
 
 #include "encode.h"
-#include "record.h"
 
 #include <weir_plugin.h>
 
@@ -17,15 +16,8 @@
 #define TOLD_MAX 16384u
 #define TELL_AGAIN_MS 300000
 
-struct buffer {
-    uint8_t *bytes;
-    size_t length, room;
-};
 struct symbol { /* of 2.0; ref 0: free, for "" is not looked up */
     uint32_t ref, hash, offset, length;
-};
-struct planned { /* where label sets of this hash stand; in the end, their part; 0: free, else one more */
-    uint32_t hash, place;
 };
 struct told { /* 1.0: when a family's metadata was told; 0: free */
     uint64_t hash;
@@ -41,14 +33,10 @@ struct labelset { /* of a record, as this request has it: what of its references
     bool known;
 };
 struct encoder {
-    struct record_reader reader;
-    struct record_sample read[RECORD_SAMPLES_MAX], samples[RECORD_SAMPLES_MAX]; /* as they stand, and sorted */
-    uint32_t places[RECORD_SAMPLES_MAX];
-    struct buffer series, symbols, refs, names, metadata, compressed;
+    struct parts_reader reader;
+    struct record_buffer series, symbols, refs, names, metadata, compressed;
     struct family families[RECORD_SAMPLES_MAX];
     struct labelset labelsets[RECORD_SAMPLES_MAX];
-    struct planned *plan;
-    size_t plan_size, nplanned; /* a power of two; at most half of it */
     struct symbol *table;
     size_t table_size; /* a power of two */
     uint32_t nsymbols, name_symbol;
@@ -77,102 +65,14 @@ void encoder_free(struct encoder *encoder)
     free(encoder->names.bytes);
     free(encoder->metadata.bytes);
     free(encoder->compressed.bytes);
-    free(encoder->plan);
     free(encoder->table);
     free(encoder->told);
     free(encoder);
 }
 
-static bool reserve(struct buffer *buffer, size_t more)
-{
-    size_t room = buffer->room ? buffer->room : 4096;
-    uint8_t *larger;
-
-    if (buffer->length + more <= buffer->room)
-        return true;
-    while (room < buffer->length + more)
-        room *= 2;
-    larger = realloc(buffer->bytes, room);
-    if (!larger)
-        return false;
-    buffer->bytes = larger;
-    buffer->room = room;
-    return true;
-}
-
 static uint8_t kind_of(uint32_t kind)
 {
     return kind < sizeof(kinds) ? kinds[kind] : 0;
-}
-
-/* ---- Parts --------------------------------------------------------------------------------------------------------------- */
-
-/* The place of a hash in the plan: its own, or a free one. */
-static struct planned *plan_place(struct planned *plan, size_t size, uint32_t hash)
-{
-    size_t at = hash & (size - 1);
-
-    while (plan[at].place && plan[at].hash != hash)
-        at = (at + 1) & (size - 1);
-    return &plan[at];
-}
-
-static bool plan_grow(struct encoder *encoder)
-{
-    size_t size = encoder->plan_size ? encoder->plan_size * 2 : 4096;
-    struct planned *larger = calloc(size, sizeof(*larger));
-
-    if (!larger)
-        return false;
-    for (size_t i = 0; i < encoder->plan_size; i++)
-        if (encoder->plan[i].place)
-            *plan_place(larger, size, encoder->plan[i].hash) = encoder->plan[i];
-    free(encoder->plan);
-    encoder->plan = larger;
-    encoder->plan_size = size;
-    return true;
-}
-
-int encode_plan(struct encoder *encoder, const struct queue_flight *flight)
-{
-    struct record_reader *reader = &encoder->reader;
-    uint64_t bytes = 0; /* of blocks whose label set is new: where a label set stands among all */
-
-    if (encoder->nplanned)
-        memset(encoder->plan, 0, encoder->plan_size * sizeof(*encoder->plan));
-    encoder->nplanned = 0;
-    if (flight->parts <= 1)
-        return 0;
-    for (size_t i = 0; i < flight->count; i++) {
-        if (!record_read(reader, flight->bytes + flight->records[i].offset, flight->records[i].length))
-            continue;
-        while (record_block(reader) > 0) {
-            uint32_t hash = reader->labelsets[reader->labelset].hash;
-            struct planned *planned;
-
-            if (encoder->nplanned * 2 >= encoder->plan_size && !plan_grow(encoder))
-                return -1;
-            planned = plan_place(encoder->plan, encoder->plan_size, hash);
-            if (planned->place)
-                continue;
-            *planned = (struct planned){hash, (uint32_t)bytes + 1};
-            encoder->nplanned++;
-            bytes += (uint64_t)(reader->block_end - reader->block) + 1;
-        }
-    }
-    for (size_t i = 0; i < encoder->plan_size; i++)
-        if (encoder->plan[i].place)
-            encoder->plan[i].place = (uint32_t)((encoder->plan[i].place - 1) * (uint64_t)flight->parts / bytes) + 1;
-    return 0;
-}
-
-/* Whether the reader's block falls to a part. */
-static bool is_of_part(const struct encoder *encoder, const struct queue_flight *flight, uint32_t part)
-{
-    const struct record_reader *reader = &encoder->reader;
-
-    return flight->parts <= 1 ||
-           plan_place(encoder->plan, encoder->plan_size, reader->labelsets[reader->labelset].hash)->place == part + 1;
 }
 
 /* ---- Pieces -------------------------------------------------------------------------------------------------------------- */
@@ -267,7 +167,7 @@ static bool metadata_put(struct encoder *encoder, const struct record_family_vie
 
     length += view->help.length ? 1 + record_varint_length(view->help.length) + view->help.length : 0;
     length += view->unit.length ? 1 + record_varint_length(view->unit.length) + view->unit.length : 0;
-    if (!reserve(&encoder->metadata, length + 1 + RECORD_VARINT_MAX))
+    if (!record_reserve(&encoder->metadata, length + 1 + RECORD_VARINT_MAX))
         return false;
     to = encoder->metadata.bytes + encoder->metadata.length;
     *to++ = 0x1a;
@@ -290,7 +190,7 @@ static bool family_1(struct encoder *encoder, struct family *family, const struc
     size_t length = 2 + name.length + 1 + record_varint_length(view->name.length) + view->name.length;
     uint8_t *to;
 
-    if (!reserve(&encoder->names, length + 1 + RECORD_VARINT_MAX))
+    if (!record_reserve(&encoder->names, length + 1 + RECORD_VARINT_MAX))
         return false;
     to = encoder->names.bytes + encoder->names.length;
     family->offset = (uint32_t)encoder->names.length;
@@ -307,15 +207,15 @@ static bool family_1(struct encoder *encoder, struct family *family, const struc
 /* WriteRequest.timeseries = 1; TimeSeries: labels = 1, samples = 2. */
 static bool series_1(struct encoder *encoder, const struct record_sample *sample, int64_t now_ms)
 {
-    const struct record_labels_view *labels = &encoder->reader.labelsets[sample->labelset];
+    const struct record_labels_view *labels = &encoder->reader.record.labelsets[sample->labelset];
     struct family *family = &encoder->families[sample->family];
     size_t length;
     uint8_t *to;
 
-    if (!family->known && !family_1(encoder, family, &encoder->reader.families[sample->family], now_ms))
+    if (!family->known && !family_1(encoder, family, &encoder->reader.record.families[sample->family], now_ms))
         return false;
     length = labels->length + family->length + 2 + 10 + encoder->time_length;
-    if (!reserve(&encoder->series, length + SAMPLE_MAX))
+    if (!record_reserve(&encoder->series, length + SAMPLE_MAX))
         return false;
     to = encoder->series.bytes + encoder->series.length;
     *to++ = 0x0a;
@@ -374,7 +274,7 @@ static bool symbol_of(struct encoder *encoder, const struct record_text *text, u
             return true;
         }
     }
-    if (!reserve(&encoder->symbols, text->length + 1 + RECORD_VARINT_MAX))
+    if (!record_reserve(&encoder->symbols, text->length + 1 + RECORD_VARINT_MAX))
         return false;
     to = put_field(encoder->symbols.bytes + encoder->symbols.length, 0x22, text);
     encoder->symbols.length = (size_t)(to - encoder->symbols.bytes);
@@ -391,7 +291,7 @@ static bool request_2(struct encoder *encoder)
     if (encoder->table_size)
         memset(encoder->table, 0, encoder->table_size * sizeof(*encoder->table));
     encoder->nsymbols = 0;
-    if (!reserve(&encoder->symbols, 2))
+    if (!record_reserve(&encoder->symbols, 2))
         return false;
     memcpy(encoder->symbols.bytes, "\x22", 2); /* the first symbol is "" */
     encoder->symbols.length = 2;
@@ -418,7 +318,7 @@ static bool labelset_2(struct encoder *encoder, struct labelset *labelset, const
         uint8_t *to;
 
         if (!symbol_of(encoder, &name, &refs[0]) || !symbol_of(encoder, &value, &refs[1]) ||
-            !reserve(&encoder->refs, 2 * RECORD_VARINT_MAX))
+            !record_reserve(&encoder->refs, 2 * RECORD_VARINT_MAX))
             return false;
         to = record_put_varint(record_put_varint(encoder->refs.bytes + encoder->refs.length, refs[0]), refs[1]);
         encoder->refs.length = (size_t)(to - encoder->refs.bytes);
@@ -433,7 +333,7 @@ static bool labelset_2(struct encoder *encoder, struct labelset *labelset, const
 /* Request.timeseries = 5; TimeSeries: labels_refs = 1, samples = 2, metadata = 5; Metadata: type, help_ref = 3, unit_ref = 4. */
 static bool series_2(struct encoder *encoder, const struct record_sample *sample)
 {
-    const struct record_reader *reader = &encoder->reader;
+    const struct record_reader *reader = &encoder->reader.record;
     struct family *family = &encoder->families[sample->family];
     struct labelset *labels = &encoder->labelsets[sample->labelset];
     const bool start = sample->start_ms != 0;
@@ -451,7 +351,7 @@ static bool series_2(struct encoder *encoder, const struct record_sample *sample
                (family->unit ? 1 + record_varint_length(family->unit) : 0);
     length = 1 + record_varint_length(refs) + refs + 2 + 10 + encoder->time_length +
              (start ? 1 + record_varint_length((uint64_t)sample->start_ms) : 0) + 2 + metadata;
-    if (!reserve(&encoder->series, length + SAMPLE_MAX))
+    if (!record_reserve(&encoder->series, length + SAMPLE_MAX))
         return false;
     to = encoder->series.bytes + encoder->series.length;
     *to++ = 0x2a;
@@ -481,61 +381,18 @@ static bool series_2(struct encoder *encoder, const struct record_sample *sample
 
 /* ---- Requests ------------------------------------------------------------------------------------------------------------ */
 
-/* Puts samples of one time in the order of their families: then neighbours differ in little, which compresses better and faster. */
-static void samples_sort(struct encoder *encoder, uint32_t first, uint32_t end)
+/* A record's samples, as far as the window goes; below 0: no memory. */
+static int encode_record(struct encoder *encoder, enum protocol protocol, const struct parts_window *window, struct parts_body *out)
 {
-    uint32_t *places = encoder->places, families = encoder->reader.nfamilies, place = first;
+    const struct parts_reader *reader = &encoder->reader;
 
-    memset(places, 0, families * sizeof(*places));
-    for (uint32_t i = first; i < end; i++)
-        places[encoder->read[i].family]++;
-    for (uint32_t family = 0; family < families; family++) {
-        uint32_t count = places[family];
-
-        places[family] = place;
-        place += count;
-    }
-    for (uint32_t i = first; i < end; i++)
-        encoder->samples[places[encoder->read[i].family]++] = encoder->read[i];
-}
-
-/* The samples of one record that fall to the part. */
-static uint32_t samples_read(struct encoder *encoder, const struct queue_flight *flight, uint32_t part)
-{
-    struct record_reader *reader = &encoder->reader;
-    uint32_t count = 0, sorted = 0, labelsets = 0;
-    int64_t time_ms = 0;
-
-    for (uint32_t i = 0; i < reader->nfamilies; i++)
+    encoder->refs.length = encoder->names.length = 0;
+    for (uint32_t i = 0; i < reader->record.nfamilies; i++)
         encoder->families[i].known = false;
-    while (record_block(reader) > 0) {
-        for (; labelsets < reader->nlabelsets; labelsets++)
-            encoder->labelsets[labelsets].known = false;
-        if (!is_of_part(encoder, flight, part))
-            continue;
-        if (reader->time_ms != time_ms) {
-            samples_sort(encoder, sorted, count);
-            sorted = count;
-            time_ms = reader->time_ms;
-        }
-        while (record_sample(reader, &encoder->read[count]) > 0)
-            count++;
-    }
-    samples_sort(encoder, sorted, count);
-    return count;
-}
-
-/* One record, as far as the window goes; below 0: no memory. */
-static int encode_record(struct encoder *encoder, enum protocol protocol, const struct queue_flight *flight,
-                         const struct encode_window *window, uint64_t *passed, struct encoded *out)
-{
-    uint32_t count = samples_read(encoder, flight, window->part), i = 0;
-
-    if (*passed < window->first)
-        i = window->first - *passed < count ? (uint32_t)(window->first - *passed) : count;
-    *passed += count;
-    for (; i < count; i++) {
-        const struct record_sample *sample = &encoder->samples[i];
+    for (uint32_t i = 0; i < reader->record.nlabelsets; i++)
+        encoder->labelsets[i].known = false;
+    for (uint32_t i = reader->first; i < reader->count; i++) {
+        const struct record_sample *sample = &reader->samples[i];
 
         if (out->samples == window->max_samples ||
             (out->samples && encoder->series.length + encoder->symbols.length + encoder->metadata.length > window->max_bytes)) {
@@ -551,40 +408,37 @@ static int encode_record(struct encoder *encoder, enum protocol protocol, const 
 }
 
 /* Snappy's block format. */
-static bool compress(struct encoder *encoder, const struct buffer *body, struct encoded *out)
+static bool compress(struct encoder *encoder, const struct record_buffer *body, struct parts_body *out)
 {
     size_t length = snappy_max_compressed_length(body->length);
 
     encoder->compressed.length = 0;
-    if (!reserve(&encoder->compressed, length) ||
+    if (!record_reserve(&encoder->compressed, length) ||
         snappy_compress((const char *)body->bytes, body->length, (char *)encoder->compressed.bytes, &length) != SNAPPY_OK)
         return false;
-    out->body = encoder->compressed.bytes;
+    out->bytes = encoder->compressed.bytes;
     out->length = length;
     out->raw_length = body->length;
     return true;
 }
 
-int encode(struct encoder *encoder, enum protocol protocol, const struct queue_flight *flight, const struct encode_window *window,
-           struct encoded *out)
+int encode(struct encoder *encoder, enum protocol protocol, const struct queue_flight *flight, const struct parts_window *window,
+           struct parts_body *out)
 {
-    struct buffer *front = protocol == PROTOCOL_1 ? &encoder->series : &encoder->symbols;
-    const struct buffer *behind = protocol == PROTOCOL_1 ? &encoder->metadata : &encoder->series;
-    uint64_t passed = 0;
+    struct record_buffer *front = protocol == PROTOCOL_1 ? &encoder->series : &encoder->symbols;
+    const struct record_buffer *behind = protocol == PROTOCOL_1 ? &encoder->metadata : &encoder->series;
 
-    *out = (struct encoded){0};
+    *out = (struct parts_body){0};
+    encoder->reader.next = encoder->reader.passed = 0;
     encoder->series.length = encoder->symbols.length = encoder->metadata.length = 0;
     if (protocol == PROTOCOL_2 && !request_2(encoder))
         return -1;
-    for (size_t i = 0; i < flight->count && !out->more; i++) {
-        encoder->refs.length = encoder->names.length = 0;
-        if (record_read(&encoder->reader, flight->bytes + flight->records[i].offset, flight->records[i].length) &&
-            encode_record(encoder, protocol, flight, window, &passed, out) < 0)
+    while (!out->more && parts_next(&encoder->reader, flight, window))
+        if (encode_record(encoder, protocol, window, out) < 0)
             return -1;
-    }
     if (!out->samples)
         return 0;
-    if (!reserve(front, behind->length))
+    if (!record_reserve(front, behind->length))
         return -1;
     if (behind->length)
         memcpy(front->bytes + front->length, behind->bytes, behind->length);

@@ -1,7 +1,7 @@
 if WITH_REMOTE_WRITE
 plugin_LTLIBRARIES += remote_write.la
-remote_write_la_SOURCES = plugins/remote_write/remote_write.c plugins/remote_write/answer.c plugins/remote_write/answer.h \
-	plugins/remote_write/encode.c plugins/remote_write/encode.h plugins/remote_write/send.c plugins/remote_write/send.h $(PUSH)
+remote_write_la_SOURCES = plugins/remote_write/remote_write.c plugins/remote_write/encode.c plugins/remote_write/encode.h \
+	plugins/remote_write/verdict.c plugins/remote_write/verdict.h $(PUSH_HTTP)
 remote_write_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/push -DPUSH_NAME='"remote_write"'
 remote_write_la_CFLAGS = $(PLUGIN_CFLAGS)
 remote_write_la_LDFLAGS = $(PLUGIN_LDFLAGS)

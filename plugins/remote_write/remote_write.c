@@ -1,133 +1,99 @@
-/* remote_write.c - pushes all samples to a receiver of Prometheus' remote write: options, life, figures, the command.
+/* remote_write.c - pushes all samples to a receiver of Prometheus' remote write: options, life, which version is spoken.
  *
- * What is consumed is queued on disk (push.h) before consume returns; the sender (send.h) takes it from there.  Its header and the
- * queue's say what is promised.
- * Threads: the instance's own consumes and collects; the sender has two more.
+ * What is consumed is queued on disk before consume returns, and sent from there (plugins/push/endpoint.h); here is the protocol.
+ * Threads: the instance's own consumes and collects; struct protocol is the carrier's.
  */
-#include "push.h"
-#include "send.h"
+#include "encode.h"
+#include "endpoint.h"
+#include "verdict.h"
 
 #include <curl/curl.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 
-#define DRAIN_NS INT64_C(1500000000) /* at the end; all instances share 4.5 s */
-#define SECOND_NS INT64_C(1000000000)
-#define HEADERS_MAX 32
+#define EXAMPLE "https://metrics.example/api/v1/write"
 
-struct header_row {
-    const char *name;
-    const struct weir_secret *value;
-};
+enum choice { AUTO, ONLY_1, ONLY_2 }; /* of the option protocol */
 struct remote_write_config {
-    const char *url;
-    int64_t protocol;
+    struct endpoint_config endpoint;
     struct push_config push;
-    int64_t shards, max_samples, batch_deadline_ns, request_timeout_ns;
-    struct weir_rows headers;
-    const char *username;
-    const struct weir_secret *password, *bearer_token;
-    int64_t on_auth_error;
-    const char *tls_ca_file, *tls_cert_file, *tls_key_file, *proxy;
-    bool tls_verify;
+    int64_t protocol;
 };
-#define AT(field) .offset = offsetof(struct remote_write_config, field)
-static const char *const protocols[] = {"auto", "1.0", "2.0", NULL}; /* enum send_protocol */
-static const char *const auth_errors[] = {"hold", "drop", NULL};
-static const struct weir_option header_options[] = {
-    {.name = "name", .type = WEIR_STRING, .flags = WEIR_TITLE, .offset = offsetof(struct header_row, name)},
-    {.name = "value", .type = WEIR_SECRET, .offset = offsetof(struct header_row, value), .help = "What it says."},
-    {.name = NULL}};
+static const char *const choices[] = {"auto", "1.0", "2.0", NULL};
 static const struct weir_option options[] = {
-    {.name = "url", .type = WEIR_STRING, .flags = WEIR_REQUIRED, .min = 1, .max = 2048, AT(url),
-     .help = "Where to: http or https, with the path, such as https://metrics.example/api/v1/write."},
-    {.name = "protocol", .type = WEIR_ENUM, .choices = protocols, .dflt = "auto", AT(protocol),
+    ENDPOINT_URL_OPTION(struct remote_write_config, EXAMPLE),
+    {.name = "protocol", .type = WEIR_ENUM, .choices = choices, .dflt = "auto",
+     .offset = offsetof(struct remote_write_config, protocol),
      .help = "Version of remote write; auto begins with 2.0 and falls back to 1.0 where the receiver wants it."},
     PUSH_QUEUE_OPTIONS(struct remote_write_config),
-    {.name = "shards", .type = WEIR_INT, .dflt = "4", .min = 1, .max = QUEUE_PARTS_MAX, AT(shards),
-     .help = "Requests on their way at a time, at most."},
-    {.name = "max_samples", .type = WEIR_INT, .dflt = "10000", .min = 100, .max = 100000, AT(max_samples),
-     .help = "Samples in a request, at most."},
-    {.name = "batch_deadline", .type = WEIR_DURATION, .dflt = "5s", .min = SECOND_NS / 10, .max = 300 * SECOND_NS,
-     AT(batch_deadline_ns),
-     .help = "How long a sample waits for others to travel with."},
-    {.name = "request_timeout", .type = WEIR_DURATION, .dflt = "30s", .min = SECOND_NS / 10, .max = 600 * SECOND_NS,
-     AT(request_timeout_ns), .help = "After which an attempt has failed."},
+    ENDPOINT_REQUEST_OPTIONS(struct remote_write_config),
     PUSH_LABEL_OPTIONS(struct remote_write_config),
-    {.name = "username", .type = WEIR_STRING, .min = 1, .max = 256, AT(username), .help = "For basic authentication."},
-    {.name = "password", .type = WEIR_SECRET, AT(password), .help = "Its password; a file is read again for each request."},
-    {.name = "bearer_token", .type = WEIR_SECRET, AT(bearer_token),
-     .help = "Token of bearer authentication; a file is read again for each request."},
-    {.name = "header", .type = WEIR_SECTION, .rows = header_options, .row_size = sizeof(struct header_row), .max = HEADERS_MAX,
-     AT(headers),
-     .help = "A header more, such as header \"X-Scope-OrgID\" { value = \"tenant\" }."},
-    {.name = "on_auth_error", .type = WEIR_ENUM, .choices = auth_errors, .dflt = "hold", AT(on_auth_error),
-     .help = "What is done when the receiver answers 401 or 403: hold the queue, or drop the samples, as the specification says."},
-    {.name = "tls_ca_file", .type = WEIR_STRING, .min = 1, .max = 4096, AT(tls_ca_file),
-     .help = "Authorities that the receiver's certificate may be of, in PEM; the system's if unset."},
-    {.name = "tls_cert_file", .type = WEIR_STRING, .min = 1, .max = 4096, AT(tls_cert_file),
-     .help = "Certificate of the client, in PEM."},
-    {.name = "tls_key_file", .type = WEIR_STRING, .min = 1, .max = 4096, AT(tls_key_file), .help = "Its key, in PEM."},
-    {.name = "tls_verify", .type = WEIR_BOOL, .dflt = "true", AT(tls_verify),
-     .help = "Whether the receiver's certificate has to be valid, and for its name."},
-    {.name = "proxy", .type = WEIR_STRING, .min = 1, .max = 2048, AT(proxy),
-     .help = "URL of a proxy; http_proxy and https_proxy of the environment count if unset."},
+    ENDPOINT_ACCESS_OPTIONS(struct remote_write_config),
     {.name = NULL}};
 
-/* ---- Figures ------------------------------------------------------------------------------------------------------------- */
-
-enum { RETRIED, WRITTEN, ACKED_TIME, BACKOFF, HELD, BYTES, FIGURES }; /* with the label endpoint alone */
-static const struct weir_family families[FIGURES] = {
-    [RETRIED] = PUSH_COUNTER("samples_retried_total", NULL, "Samples in requests that were sent again"),
-    [WRITTEN] = PUSH_COUNTER("samples_written_total", NULL,
-                             "Samples that the receiver says it has written, or those of a request that it took, in 1.0"),
-    [ACKED_TIME] = PUSH_GAUGE("highest_acked_timestamp_seconds", "seconds",
-                              "When the newest sample that has arrived had come into the queue"),
-    [BACKOFF] = PUSH_GAUGE("backoff_seconds", "seconds", "Until the next attempt, after one that failed"),
-    [HELD] = PUSH_GAUGE("held", NULL, "Whether sending waits for somebody to mend credentials or the URL"),
-    [BYTES] = PUSH_COUNTER("sent_bytes_total", "bytes", "Bytes of bodies sent, compressed, attempts that failed included"),
-};
-enum { REQUESTS, PROTOCOL, LABELLED }; /* with one label more */
-static const struct weir_family labelled[LABELLED] = {
-    [REQUESTS] = PUSH_COUNTER("requests_total", NULL, "Attempts to send, by what was answered"),
-    [PROTOCOL] = PUSH_GAUGE("protocol", NULL, "Version of the protocol in use"),
-};
-static const char *const status_names[SEND_STATUSES] = {"2xx", "3xx", "4xx", "5xx", "failed"};
+static const struct weir_family version_family = PUSH_GAUGE("protocol", NULL, "Version of the protocol in use");
 static const char *const version_names[PROTOCOLS] = {"1.0", "2.0"};
 
 struct remote_write {
     struct weir_self *self;
     const struct remote_write_config *config;
-    struct push *push;
-    struct send_header headers[HEADERS_MAX];
-    struct sender *sender; /* between start and stop */
-    uint32_t series[FIGURES], statuses[SEND_STATUSES], versions[PROTOCOLS];
+    struct endpoint *endpoint;
+    struct encoder *encoder;
+    enum protocol protocol; /* in use */
+    bool proven;            /* the receiver has taken it, or there is no other */
+    uint32_t versions[PROTOCOLS];
 };
 
 static const struct weir_host *host;
 
-/* ---- What the sender asks for -------------------------------------------------------------------------------------------- */
+/* ---- The protocol -------------------------------------------------------------------------------------------------------- */
 
-static void tell(void *context, bool bad, const char *text)
+static unsigned format(const void *state, bool *settled)
 {
-    const struct remote_write *remote_write = context;
+    const struct remote_write *remote_write = state;
 
-    host->log(remote_write->self, bad ? WEIR_WARNING : WEIR_NOTICE, "%s", text);
+    *settled = remote_write->protocol == PROTOCOL_1 || remote_write->proven;
+    return remote_write->protocol;
 }
 
-static int secret(void *context, int which, char *buffer, size_t size)
+static int encode_window(void *state, const struct queue_flight *flight, const struct parts_window *window, struct parts_body *out)
 {
-    const struct remote_write *remote_write = context;
+    const struct remote_write *remote_write = state;
+
+    return encode(remote_write->encoder, remote_write->protocol, flight, window, out);
+}
+
+static const char *const *headers(unsigned format)
+{
+    static const char *const lines[PROTOCOLS][4] = {
+        [PROTOCOL_1] = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy",
+                        "X-Prometheus-Remote-Write-Version: 0.1.0", NULL},
+        [PROTOCOL_2] = {"Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request", "Content-Encoding: snappy",
+                        "X-Prometheus-Remote-Write-Version: 2.0.0", NULL}};
+
+    return lines[format];
+}
+
+static enum verdict judge(void *state, struct answer *answer, unsigned format, uint64_t samples, uint64_t *taken)
+{
+    struct remote_write *remote_write = state;
     const struct remote_write_config *config = remote_write->config;
-    const struct header_row *rows = config->headers.rows;
+    enum verdict verdict = verdict_of(answer, format, config->protocol == AUTO, remote_write->proven);
 
-    buffer[0] = '\0';
-    return host->secret(remote_write->self, which == SEND_PASSWORD ? config->password
-                                            : which == SEND_BEARER ? config->bearer_token
-                                                                   : rows[which - SEND_HEADERS].value,
-                        buffer, size);
+    if (verdict == VERDICT_REENCODE) {
+        if (remote_write->protocol == PROTOCOL_2)
+            host->log(remote_write->self, WEIR_NOTICE, "%s does not take remote write 2.0 (it answered %d): 1.0 is used",
+                      config->endpoint.url, answer->status);
+        remote_write->protocol = PROTOCOL_1;
+        remote_write->proven = true;
+    } else if (verdict == VERDICT_DONE) {
+        remote_write->proven |= format == remote_write->protocol;
+    }
+    *taken = format == PROTOCOL_2 ? answer->written : verdict == VERDICT_DONE ? samples : 0;
+    return verdict;
 }
+
+static const struct carrier_protocol protocol = {
+    .format = format, .encode = encode_window, .headers = headers, .read_header = verdict_header, .verdict = judge};
 
 /* ---- Sink and source ----------------------------------------------------------------------------------------------------- */
 
@@ -135,112 +101,38 @@ static int consume(void *state, const struct weir_batch *batch)
 {
     const struct remote_write *remote_write = state;
 
-    return push_consume(remote_write->push, batch);
+    return push_consume(endpoint_push(remote_write->endpoint), batch);
 }
 
 static int collect(void *state, const struct weir_pass *pass)
 {
     const struct remote_write *remote_write = state;
-    const uint32_t *series = remote_write->series;
-    struct weir_value values[PUSH_VALUES_MAX + FIGURES + SEND_STATUSES + PROTOCOLS];
+    struct weir_value values[ENDPOINT_VALUES_MAX + PROTOCOLS];
     struct push_row row = {.values = values};
-    struct sender_figures sender;
+    unsigned in_use = endpoint_values(remote_write->endpoint, &row);
 
     (void)pass;
-    push_values(remote_write->push, &row);
-    sender_figures(remote_write->sender, &sender);
-    push_row_u64(&row, series[RETRIED], sender.retried_samples);
-    push_row_u64(&row, series[WRITTEN], sender.written_samples);
-    push_row_f64(&row, series[ACKED_TIME], (double)sender.acked_ms / 1e3);
-    push_row_f64(&row, series[BACKOFF], sender.backoff_seconds);
-    push_row_u64(&row, series[HELD], sender.held);
-    push_row_u64(&row, series[BYTES], sender.bytes);
-    for (size_t i = 0; i < SEND_STATUSES; i++)
-        push_row_u64(&row, remote_write->statuses[i], sender.requests[i]);
-    for (size_t i = 0; i < PROTOCOLS; i++)
-        push_row_u64(&row, remote_write->versions[i], sender.protocol == i);
+    for (unsigned i = 0; i < PROTOCOLS; i++)
+        push_row_u64(&row, remote_write->versions[i], in_use == i);
     return host->publish(remote_write->self, row.values, row.count);
 }
 
-/* ---- Checking ------------------------------------------------------------------------------------------------------------ */
-
-static bool is_token(const char *text)
-{
-    return *text && text[strspn(text, "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")] == '\0';
-}
-
-static int check_url(struct weir_self *self, const char *option, const char *text, bool proxy)
-{
-    CURLU *url = curl_url();
-    char *scheme = NULL, *user = NULL;
-    int status = WEIR_OK;
-
-    if (!url)
-        return WEIR_ENOMEM;
-    if (curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME | (proxy ? CURLU_DEFAULT_SCHEME : 0)) != CURLUE_OK ||
-        curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK)
-        status = host->fail(self, WEIR_ECONFIG, "%s: \"%s\" is not a URL, such as \"https://metrics.example/api/v1/write\"", option,
-                            text);
-    else if (!proxy && strcasecmp(scheme, "http") != 0 && strcasecmp(scheme, "https") != 0)
-        status = host->fail(self, WEIR_ECONFIG, "%s: the scheme \"%s\" is neither http nor https", option, scheme);
-    else if (!proxy && curl_url_get(url, CURLUPART_USER, &user, 0) == CURLUE_OK)
-        status = host->fail(self, WEIR_ECONFIG, "%s: a user does not belong there; use username and password_file", option);
-    curl_free(scheme);
-    curl_free(user);
-    curl_url_cleanup(url);
-    return status;
-}
-
-static int check_headers(struct weir_self *self, const struct remote_write_config *config)
-{
-    static const char *const ours[] = {"Content-Type", "Content-Encoding", "X-Prometheus-Remote-Write-Version", "User-Agent",
-                                       "Content-Length", "Transfer-Encoding", "Connection", "Expect"};
-    const struct header_row *rows = config->headers.rows;
-
-    for (size_t i = 0; i < config->headers.count; i++) {
-        if (!is_token(rows[i].name))
-            return host->fail(self, WEIR_ECONFIG, "header \"%s\": this is no header's name", rows[i].name);
-        for (size_t k = 0; k < sizeof(ours) / sizeof(ours[0]); k++)
-            if (strcasecmp(rows[i].name, ours[k]) == 0)
-                return host->fail(self, WEIR_ECONFIG, "header \"%s\": the protocol needs it as it is", rows[i].name);
-        if (!rows[i].value)
-            return host->fail(self, WEIR_ECONFIG, "header \"%s\": value is missing", rows[i].name);
-        if (strcasecmp(rows[i].name, "Authorization") == 0 && (config->username || config->bearer_token))
-            return host->fail(self, WEIR_ECONFIG, "header \"Authorization\": there is a username or bearer_token already");
-    }
-    return WEIR_OK;
-}
+/* ---- Life ---------------------------------------------------------------------------------------------------------------- */
 
 static int check(struct weir_self *self, const void *given)
 {
+    static const char *const reserved[] = {"X-Prometheus-Remote-Write-Version", NULL};
     const struct remote_write_config *config = given;
-    int status = check_url(self, "url", config->url, false);
 
-    if (status == WEIR_OK && config->proxy)
-        status = check_url(self, "proxy", config->proxy, true);
-    if (status == WEIR_OK)
-        status = check_headers(self, config);
-    if (status == WEIR_OK)
-        status = push_check(host, self, &config->push);
-    if (status < 0)
-        return status;
-    if (!config->username != !config->password)
-        return host->fail(self, WEIR_ECONFIG, "%s is missing", config->username ? "password_file" : "username");
-    if (config->username && config->bearer_token)
-        return host->fail(self, WEIR_ECONFIG, "username and bearer_token: there can be only one of them");
-    if (config->tls_key_file && !config->tls_cert_file)
-        return host->fail(self, WEIR_ECONFIG, "tls_cert_file is missing");
-    return WEIR_OK;
+    return endpoint_check(host, self, &config->endpoint, &config->push, EXAMPLE, reserved);
 }
-
-/* ---- Life ---------------------------------------------------------------------------------------------------------------- */
 
 static int create(struct weir_self *self, const void *given, void **state)
 {
     struct remote_write *remote_write = calloc(1, sizeof(*remote_write));
     const struct remote_write_config *config = given;
-    const struct header_row *rows = config->headers.rows;
-    const struct push_options options = {.host = host, .self = self, .config = &config->push};
+    const struct endpoint_options endpoint = {.host = host, .self = self, .config = &config->endpoint, .push = &config->push,
+                                              .protocol = &protocol, .state = remote_write};
     int status;
 
     if (!remote_write)
@@ -248,16 +140,12 @@ static int create(struct weir_self *self, const void *given, void **state)
     *state = remote_write;
     remote_write->self = self;
     remote_write->config = config;
-    for (size_t i = 0; i < config->headers.count; i++)
-        remote_write->headers[i] = (struct send_header){.name = rows[i].name, .secret = SEND_HEADERS + (int)i};
-    status = push_create(&remote_write->push, &options);
+    remote_write->encoder = encoder_new();
+    if (!remote_write->encoder)
+        return WEIR_ENOMEM;
+    status = endpoint_create(&remote_write->endpoint, &endpoint);
     if (status >= 0)
-        status = push_series(remote_write->push, families, FIGURES, remote_write->series);
-    if (status >= 0)
-        status = push_labelled(remote_write->push, &labelled[REQUESTS], "status", status_names, SEND_STATUSES,
-                               remote_write->statuses);
-    if (status >= 0)
-        status = push_labelled(remote_write->push, &labelled[PROTOCOL], "version", version_names, PROTOCOLS,
+        status = push_labelled(endpoint_push(remote_write->endpoint), &version_family, "version", version_names, PROTOCOLS,
                                remote_write->versions);
     return status;
 }
@@ -265,36 +153,17 @@ static int create(struct weir_self *self, const void *given, void **state)
 static int start(void *state)
 {
     struct remote_write *remote_write = state;
-    const struct remote_write_config *config = remote_write->config;
-    const struct send_options send = {
-        .url = config->url, .user_agent = "weir/" WEIR_VERSION, .protocol = (enum send_protocol)config->protocol,
-        .shards = (uint32_t)config->shards, .max_samples = (uint64_t)config->max_samples,
-        .deadline_ms = config->batch_deadline_ns / 1000000, .timeout_ms = config->request_timeout_ns / 1000000,
-        .max_age_ms = config->push.queue_max_age_ns / 1000000, .drop_unauthorized = config->on_auth_error == 1,
-        .username = config->username, .has_bearer = config->bearer_token != NULL, .headers = remote_write->headers,
-        .nheaders = config->headers.count, .ca_file = config->tls_ca_file, .cert_file = config->tls_cert_file,
-        .key_file = config->tls_key_file, .proxy = config->proxy, .verify = config->tls_verify, .wall_ns = host->wall_ns,
-        .now_ns = host->now_ns, .secret = secret, .tell = tell, .context = remote_write};
-    struct queue *queue;
-    int status = push_start(remote_write->push, &queue);
 
-    if (status < 0)
-        return status;
-    if (sender_start(&remote_write->sender, &send, queue) < 0) {
-        push_stop(remote_write->push);
-        return host->fail(remote_write->self, WEIR_ENOMEM, "no memory, or no thread, for the sender");
-    }
-    return push_current(remote_write->push);
+    remote_write->protocol = remote_write->config->protocol == ONLY_1 ? PROTOCOL_1 : PROTOCOL_2;
+    remote_write->proven = remote_write->config->protocol != AUTO;
+    return endpoint_start(remote_write->endpoint);
 }
 
 static int stop(void *state)
 {
     struct remote_write *remote_write = state;
 
-    if (remote_write->sender)
-        sender_stop(remote_write->sender, host->now_ns() + DRAIN_NS);
-    remote_write->sender = NULL;
-    push_stop(remote_write->push);
+    endpoint_stop(remote_write->endpoint);
     return WEIR_OK;
 }
 
@@ -302,44 +171,20 @@ static void destroy(void *state)
 {
     struct remote_write *remote_write = state;
 
-    if (remote_write->push) /* else create has failed */
-        (void)stop(state);
-    push_free(remote_write->push);
+    endpoint_free(remote_write->endpoint);
+    encoder_free(remote_write->encoder);
     free(remote_write);
 }
 
 /* ---- Commands ------------------------------------------------------------------------------------------------------------ */
 
-/* Of the running collector. */
 static int sender_command(void *state, struct weir_call *call, int argc, const char *const *argv)
 {
+    static const char *const names[PROTOCOLS] = {"remote write 1.0", "remote write 2.0"};
     const struct remote_write *remote_write = state;
-    const int64_t now = host->now_ns();
-    struct sender_figures is;
-    char answer[32] = "no answer";
 
     (void)argv;
-    if (argc > 1) {
-        host->print(call, 2, "usage: weir remote_write/%s sender\n", host->name(remote_write->self));
-        return 2;
-    }
-    sender_figures(remote_write->sender, &is);
-    if (is.status)
-        snprintf(answer, sizeof(answer), "%d", is.status);
-    host->print(call, 1, "%s, remote write %s: ", remote_write->config->url, version_names[is.protocol]);
-    if (is.failing)
-        host->print(call, 1, "%s after %s for %.0f s, ", is.held ? "held" : "fails", answer, (double)(now - is.failing_ns) / 1e9);
-    if (is.flying)
-        host->print(call, 1, "requests on their way: %u", is.flying);
-    else if (is.failing)
-        host->print(call, 1, "again in %.0f s%s", is.backoff_seconds, is.held ? " or when a credential's file has changed" : "");
-    else
-        host->print(call, 1, "nothing is due");
-    if (is.answer_ns)
-        host->print(call, 1, "; the last request was settled %.0f s ago\n", (double)(now - is.answer_ns) / 1e9);
-    else
-        host->print(call, 1, "; no request has been settled yet\n");
-    return 0;
+    return endpoint_command(remote_write->endpoint, call, argc, names);
 }
 
 /* Of a directory that a collector may have open; reads only. */
@@ -347,13 +192,12 @@ static int queue_command(void *state, struct weir_call *call, int argc, const ch
 {
     const struct remote_write *remote_write = state;
 
-    return push_command(remote_write->push, call, argc, argv);
+    return push_command(endpoint_push(remote_write->endpoint), call, argc, argv);
 }
 
 static const struct weir_command commands[] = {
     PUSH_COMMAND(queue_command),
-    {.name = "sender", .arguments = "", .run = sender_command,
-     .summary = "shows what the running collector does: sending, or waiting until when, after which answer"},
+    ENDPOINT_COMMAND(sender_command),
     {.name = NULL}};
 static const struct weir_plugin plugin = {
     .size = sizeof(plugin),

@@ -133,9 +133,9 @@ int main(void)
 
         best = 0;
         for (int turn = 0; turn < TURNS; turn++) {
-            struct encode_window window = {.max_samples = WINDOW, .max_bytes = 8 << 20, .now_ms = 1};
+            struct parts_window window = {.max_samples = WINDOW, .max_bytes = 8 << 20, .now_ms = 1};
             struct queue_flight part = flight;
-            struct encoded out;
+            struct parts_body out;
             double began = now_s();
 
             raw = compressed = 0;

@@ -3,12 +3,12 @@
  *
  * The first byte chooses.
  */
-#include "answer.h"
 #include "checkpoint.h"
 #include "crc32c.h"
 #include "encode.h"
 #include "record.h"
 #include "segment.h"
+#include "verdict.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +90,7 @@ static void fuzz_record(const uint8_t *data, size_t size)
 {
     static struct record_reader reader;
     static struct encoder *encoder;
+    static struct parts *parts;
     uint8_t *tight = malloc(size ? size : 1);
     struct queue_record record = {.length = size};
     struct queue_flight flight = {.bytes = memcpy(tight, data, size), .length = size, .records = &record, .count = 1,
@@ -97,21 +98,23 @@ static void fuzz_record(const uint8_t *data, size_t size)
     struct record_sample sample;
     uint64_t samples = 0;
 
-    if (!encoder)
+    if (!encoder) {
         encoder = encoder_new();
+        parts = parts_new();
+    }
     if (record_read(&reader, tight, size))
         while (record_block(&reader) > 0)
             while (record_sample(&reader, &sample) > 0)
                 samples++;
     flight.samples = record.samples = (uint32_t)samples;
-    if (encode_plan(encoder, &flight) < 0)
+    if (parts_plan(parts, &flight) < 0)
         abort();
     for (enum protocol protocol = PROTOCOL_1; protocol < PROTOCOLS; protocol++) {
         uint64_t encoded = 0;
 
         for (uint32_t part = 0; part < flight.parts; part++) {
-            struct encode_window window = {.part = part, .max_samples = 3, .max_bytes = 1000, .now_ms = 1};
-            struct encoded out = {.more = true};
+            struct parts_window window = {.parts = parts, .part = part, .max_samples = 3, .max_bytes = 1000, .now_ms = 1};
+            struct parts_body out = {.more = true};
 
             while (out.more) {
                 if (encode(encoder, protocol, &flight, &window, &out) < 0 || out.samples > 3)
@@ -141,6 +144,7 @@ static void fuzz_answer(const uint8_t *data, size_t size)
 
         memcpy(line, data, length);
         (void)answer_header(&answer, line, length, 1700000000);
+        verdict_header(&answer, line, length);
         (void)answer_body(&answer, line, length);
         free(line);
         data += length;
@@ -156,7 +160,7 @@ static void fuzz_answer(const uint8_t *data, size_t size)
             abort();
     }
     for (int way = 0; way < 8; way++)
-        if ((unsigned)answer_verdict(&answer, (enum protocol)(way & 1), way & 2, way & 4) > VERDICT_HOLD)
+        if ((unsigned)verdict_of(&answer, (enum protocol)(way & 1), way & 2, way & 4) > VERDICT_HOLD)
             abort();
 }
 

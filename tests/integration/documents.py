@@ -108,10 +108,12 @@ def options(top, weir, folder, plugin, page=None):
     base = [weir, '--plugin-dir', folder, 'describe', plugin]
     sources = glob.glob(f'{top}/plugins/{plugin}/*.c') or [f'{top}/tests/plugins/{plugin}.c']
     code = ''.join(open(path).read() for path in sources)
-    if '#include "push.h"' in code:  # rows that it shares with others
-        code += open(f'{top}/plugins/push/push.c').read()
-        shared = open(f'{top}/plugins/push/push.h').read()
-        for name, rows in re.findall(r'^#define (PUSH_\w+)\(\w+\) ((?:.*\\\n)*.*)$', shared, re.M):
+    for part in ('endpoint', 'push'):  # rows that it shares with others
+        if not re.search(rf'\b{part.upper()}_\w+_OPTIONS\(', code):
+            continue
+        shared = open(f'{top}/plugins/push/{part}.h').read()
+        code += open(f'{top}/plugins/push/{part}.c').read()
+        for name, rows in re.findall(rf'^#define ({part.upper()}_\w+)\([\w, ]+\) ((?:.*\\\n)*.*)$', shared, re.M):
             code = re.sub(rf'\b{name}\(.*?\)', lambda _: rows, code)
     source = of_source(code)
     text, man, sample = run(*base), run(*base, '--man'), run(*base, '--sample')

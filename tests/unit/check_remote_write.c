@@ -3,11 +3,11 @@
  * Requests are decompressed by libsnappy and decoded by protobuf-c, from messages of their own (remote_write_*.proto), and
  * compared with what went in, one by one.
  */
-#include "answer.h"
 #include "catalog.h"
 #include "encode.h"
 #include "record.h"
 #include "relabel.h"
+#include "verdict.h"
 
 #include "tests/unit/remote_write_1.pb-c.h"
 #include "tests/unit/remote_write_2.pb-c.h"
@@ -153,14 +153,14 @@ static struct queue_flight flight_make(struct catalog *catalog)
     return flight;
 }
 
-static uint8_t *uncompress(const struct encoded *encoded, size_t *length)
+static uint8_t *uncompress(const struct parts_body *encoded, size_t *length)
 {
     uint8_t *raw;
 
-    ck_assert_int_eq(snappy_uncompressed_length((const char *)encoded->body, encoded->length, length), SNAPPY_OK);
+    ck_assert_int_eq(snappy_uncompressed_length((const char *)encoded->bytes, encoded->length, length), SNAPPY_OK);
     ck_assert_uint_eq(*length, encoded->raw_length);
     raw = malloc(*length + 1);
-    ck_assert_int_eq(snappy_uncompress((const char *)encoded->body, encoded->length, (char *)raw, length), SNAPPY_OK);
+    ck_assert_int_eq(snappy_uncompress((const char *)encoded->bytes, encoded->length, (char *)raw, length), SNAPPY_OK);
     return raw;
 }
 
@@ -198,7 +198,7 @@ static void check_labels(const char *const (*labels)[2], size_t count)
     }
 }
 
-static uint64_t check_1(const struct encoded *encoded, unsigned *metadata)
+static uint64_t check_1(const struct parts_body *encoded, unsigned *metadata)
 {
     size_t length;
     uint8_t *raw = uncompress(encoded, &length);
@@ -232,7 +232,7 @@ static uint64_t check_1(const struct encoded *encoded, unsigned *metadata)
     return length;
 }
 
-static uint64_t check_2(const struct encoded *encoded)
+static uint64_t check_2(const struct parts_body *encoded)
 {
     size_t length;
     uint8_t *raw = uncompress(encoded, &length), *used;
@@ -293,16 +293,17 @@ START_TEST(requests)
     for (size_t way = 0; way < sizeof(ways) / sizeof(ways[0]); way++)
         for (enum protocol protocol = PROTOCOL_1; protocol < PROTOCOLS; protocol++) {
             struct encoder *encoder = encoder_new();
+            struct parts *parts = parts_new();
             unsigned metadata = 0;
 
             flight.parts = ways[way].parts;
-            ck_assert_int_eq(encode_plan(encoder, &flight), 0);
+            ck_assert_int_eq(parts_plan(parts, &flight), 0);
             memset(came, 0, sizeof(came));
             memset(last_time, 0, sizeof(last_time));
             for (uint32_t part = 0; part < ways[way].parts; part++) {
-                struct encode_window window = {.part = part, .max_samples = ways[way].max_samples,
+                struct parts_window window = {.parts = parts, .part = part, .max_samples = ways[way].max_samples,
                                                .max_bytes = ways[way].max_bytes, .now_ms = 1};
-                struct encoded out = {.more = true};
+                struct parts_body out = {.more = true};
 
                 uint64_t of_part = 0;
 
@@ -324,6 +325,7 @@ START_TEST(requests)
                 ck_assert_msg(came[0][i] == 1 && came[1][i] == 1, "series %u came %u and %u times", i, came[0][i], came[1][i]);
             ck_assert_uint_eq(metadata, protocol == PROTOCOL_1 ? 7 : 0);
             encoder_free(encoder);
+            parts_free(parts);
         }
     queue_flight_free(&flight);
     catalog_free(catalog);
@@ -337,14 +339,14 @@ START_TEST(metadata_again)
     struct catalog *catalog;
     struct queue_flight flight;
     struct encoder *encoder = encoder_new();
-    struct encode_window window = {.max_samples = 3000, .max_bytes = 1 << 30};
+    struct parts_window window = {.max_samples = 3000, .max_bytes = 1 << 30};
     unsigned metadata[3] = {0};
 
     make_up();
     catalog = catalog_of(relabel);
     flight = flight_make(catalog);
     for (int turn = 0; turn < 3; turn++) {
-        struct encoded out;
+        struct parts_body out;
 
         window.now_ms = (const int64_t[]){1, 200000, 400000}[turn];
         memset(last_time, 0, sizeof(last_time));
@@ -551,6 +553,7 @@ static struct answer answer_of(int status, const char *headers)
     for (const char *line = headers, *end; line && *line; line = end) {
         end = strchr(line, '\n') ? strchr(line, '\n') + 1 : line + strlen(line);
         ck_assert(answer_header(&answer, line, (size_t)(end - line), 1700000000));
+        verdict_header(&answer, line, (size_t)(end - line));
     }
     return answer;
 }
@@ -564,18 +567,18 @@ START_TEST(verdicts)
         enum verdict in_1, in_2, in_2_proven, in_2_alone; /* proven: it has taken 2.0; alone: there is no other protocol */
     } cases[] = {
         {0, "", VERDICT_RETRY, VERDICT_RETRY, VERDICT_RETRY, VERDICT_RETRY},
-        {200, "", VERDICT_DONE, VERDICT_FALL_BACK, VERDICT_FALL_BACK, VERDICT_DONE},
+        {200, "", VERDICT_DONE, VERDICT_REENCODE, VERDICT_REENCODE, VERDICT_DONE},
         {204, WRITTEN, VERDICT_DONE, VERDICT_DONE, VERDICT_DONE, VERDICT_DONE},
         {204, "x-prometheus-remote-write-histograms-written: 0\r\n", VERDICT_DONE, VERDICT_DONE, VERDICT_DONE, VERDICT_DONE},
         {301, "Location: http://elsewhere/\r\n", VERDICT_HOLD, VERDICT_HOLD, VERDICT_HOLD, VERDICT_HOLD},
-        {400, "", VERDICT_REJECTED, VERDICT_FALL_BACK, VERDICT_REJECTED, VERDICT_REJECTED},
+        {400, "", VERDICT_REJECTED, VERDICT_REENCODE, VERDICT_REJECTED, VERDICT_REJECTED},
         {400, WRITTEN, VERDICT_REJECTED, VERDICT_REJECTED, VERDICT_REJECTED, VERDICT_REJECTED},
         {401, "", VERDICT_HOLD, VERDICT_HOLD, VERDICT_HOLD, VERDICT_HOLD},
         {403, "", VERDICT_HOLD, VERDICT_HOLD, VERDICT_HOLD, VERDICT_HOLD},
         {404, "", VERDICT_REJECTED, VERDICT_REJECTED, VERDICT_REJECTED, VERDICT_REJECTED},
         {409, "", VERDICT_REJECTED, VERDICT_REJECTED, VERDICT_REJECTED, VERDICT_REJECTED},
         {413, "", VERDICT_SPLIT, VERDICT_SPLIT, VERDICT_SPLIT, VERDICT_SPLIT},
-        {415, "", VERDICT_REJECTED, VERDICT_FALL_BACK, VERDICT_FALL_BACK, VERDICT_REJECTED},
+        {415, "", VERDICT_REJECTED, VERDICT_REENCODE, VERDICT_REENCODE, VERDICT_REJECTED},
         {422, "", VERDICT_REJECTED, VERDICT_REJECTED, VERDICT_REJECTED, VERDICT_REJECTED},
         {429, "", VERDICT_RETRY, VERDICT_RETRY, VERDICT_RETRY, VERDICT_RETRY},
         {500, "", VERDICT_RETRY, VERDICT_RETRY, VERDICT_RETRY, VERDICT_RETRY},
@@ -587,11 +590,11 @@ START_TEST(verdicts)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct answer answer = answer_of(cases[i].status, cases[i].headers);
 
-        ck_assert_msg(answer_verdict(&answer, PROTOCOL_1, true, true) == cases[i].in_1, "%d in 1.0", cases[i].status);
-        ck_assert_msg(answer_verdict(&answer, PROTOCOL_2, true, false) == cases[i].in_2, "%d in 2.0", cases[i].status);
-        ck_assert_msg(answer_verdict(&answer, PROTOCOL_2, true, true) == cases[i].in_2_proven, "%d in 2.0, proven",
+        ck_assert_msg(verdict_of(&answer, PROTOCOL_1, true, true) == cases[i].in_1, "%d in 1.0", cases[i].status);
+        ck_assert_msg(verdict_of(&answer, PROTOCOL_2, true, false) == cases[i].in_2, "%d in 2.0", cases[i].status);
+        ck_assert_msg(verdict_of(&answer, PROTOCOL_2, true, true) == cases[i].in_2_proven, "%d in 2.0, proven",
                       cases[i].status);
-        ck_assert_msg(answer_verdict(&answer, PROTOCOL_2, false, true) == cases[i].in_2_alone, "%d in 2.0 alone", cases[i].status);
+        ck_assert_msg(verdict_of(&answer, PROTOCOL_2, false, true) == cases[i].in_2_alone, "%d in 2.0 alone", cases[i].status);
     }
 }
 

@@ -1,4 +1,4 @@
-/* answer.c - reading answers and deciding; answer.h says by which rules. */
+/* answer.c - reading answers; answer.h is the contract. */
 #include "answer.h"
 
 #include <ctype.h>
@@ -14,8 +14,7 @@ void answer_begin(struct answer *answer)
     answer->retry_after_ms = -1;
 }
 
-/* The value of a header of this name, as text; false if the line is another one's. */
-static bool header_value(const char *line, size_t length, const char *name, char *value, size_t size)
+bool answer_value(const char *line, size_t length, const char *name, char *value, size_t size)
 {
     size_t named = strlen(name);
 
@@ -69,15 +68,7 @@ bool answer_header(struct answer *answer, const char *line, size_t length, int64
         answer->written_told = false;
         answer->written = 0;
         answer->retry_after_ms = -1;
-    } else if (header_value(line, length, "X-Prometheus-Remote-Write-Samples-Written", value, sizeof(value))) {
-        if (all_digits(value) && strlen(value) < 19) {
-            answer->written_told = true;
-            answer->written = strtoull(value, NULL, 10);
-        }
-    } else if (header_value(line, length, "X-Prometheus-Remote-Write-Histograms-Written", value, sizeof(value)) ||
-               header_value(line, length, "X-Prometheus-Remote-Write-Exemplars-Written", value, sizeof(value))) {
-        answer->written_told |= all_digits(value);
-    } else if (header_value(line, length, "Retry-After", value, sizeof(value))) {
+    } else if (answer_value(line, length, "Retry-After", value, sizeof(value))) {
         answer->retry_after_ms = retry_after_ms(value, wall_s);
     }
     return true;
@@ -85,23 +76,25 @@ bool answer_header(struct answer *answer, const char *line, size_t length, int64
 
 bool answer_body(struct answer *answer, const char *bytes, size_t length)
 {
-    size_t room = ANSWER_TEXT_MAX - answer->text_length, more = length < room ? length : room;
+    size_t kept = answer->body_bytes < ANSWER_KEPT_MAX ? answer->body_bytes : ANSWER_KEPT_MAX;
+    size_t room = ANSWER_KEPT_MAX - kept, more = length < room ? length : room;
 
     if (more)
-        memcpy(answer->text + answer->text_length, bytes, more);
-    answer->text_length += more;
+        memcpy(answer->body + kept, bytes, more);
+    answer->text_length = kept + more < ANSWER_TEXT_MAX ? kept + more : ANSWER_TEXT_MAX;
     answer->body_bytes += length;
     return answer->body_bytes <= ANSWER_BODY_MAX;
 }
 
 void answer_text(const struct answer *answer, char out[ANSWER_TEXT_SIZE])
 {
+    const char *text = answer->body + answer->text;
     size_t length = answer->text_length;
 
-    while (length && strchr(" \t\r\n", answer->text[length - 1]) && answer->text[length - 1])
+    while (length && strchr(" \t\r\n", text[length - 1]) && text[length - 1])
         length--;
     for (size_t i = 0; i < length; i++) {
-        unsigned char byte = (unsigned char)answer->text[i];
+        unsigned char byte = (unsigned char)text[i];
 
         if (byte >= ' ' && byte < 0x7f)
             *out++ = (char)byte;
@@ -109,28 +102,6 @@ void answer_text(const struct answer *answer, char out[ANSWER_TEXT_SIZE])
             out += sprintf(out, "\\x%02x", byte);
     }
     *out = '\0';
-}
-
-enum verdict answer_verdict(const struct answer *answer, enum protocol protocol, bool may_fall_back, bool proven)
-{
-    const bool old = protocol == PROTOCOL_2 && may_fall_back && !answer->written_told;
-
-    switch (answer->status) {
-    case 0:
-    case 429: return VERDICT_RETRY;
-    case 413: return VERDICT_SPLIT;
-    case 401:
-    case 403:
-    case 407: return VERDICT_HOLD;
-    case 415: return protocol == PROTOCOL_2 && may_fall_back ? VERDICT_FALL_BACK : VERDICT_REJECTED;
-    case 400: return old && !proven ? VERDICT_FALL_BACK : VERDICT_REJECTED; /* a receiver of 1.x that could not read it */
-    default: break;
-    }
-    if (answer->status >= 200 && answer->status < 300)
-        return old ? VERDICT_FALL_BACK : VERDICT_DONE; /* a receiver of 1.x that read a message without series */
-    if (answer->status >= 300 && answer->status < 400)
-        return VERDICT_HOLD; /* followed, it might give credentials to others */
-    return answer->status >= 500 && answer->status < 600 ? VERDICT_RETRY : VERDICT_REJECTED;
 }
 
 int64_t answer_backoff_ms(const struct answer *answer, unsigned attempts, uint32_t noise)

@@ -1,34 +1,36 @@
-/* answer.h - what a receiver answered, and what follows from it.
+/* answer.h - what a receiver answered by HTTP, and what can follow from it.
  *
- * Rules of the specifications of remote write 1.0 and 2.0, with the choices that README.md tells.  Pure functions of their
- * arguments; the answer comes in pieces, of any bytes, and is bounded.
+ * Pure functions of their arguments; the answer comes in pieces, of any bytes, and is bounded.  What its own headers and its body
+ * mean is the protocol's to say (carrier.h).
  */
-#ifndef REMOTE_WRITE_ANSWER_H
-#define REMOTE_WRITE_ANSWER_H
+#ifndef PUSH_ANSWER_H
+#define PUSH_ANSWER_H
 
 #include "backoff.h"
-#include "encode.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define ANSWER_TEXT_MAX 256u            /* bytes kept of the body */
+#define ANSWER_TEXT_MAX 256u            /* bytes of the text */
+#define ANSWER_KEPT_MAX 4096u           /* bytes kept of the body */
 #define ANSWER_TEXT_SIZE (4 * ANSWER_TEXT_MAX + 1)
 #define ANSWER_HEADERS_MAX (64u << 10)  /* bytes read of headers, of all responses of one request */
 #define ANSWER_BODY_MAX (1u << 20)      /* bytes read of the body */
 
 struct answer {
     int status;              /* 0: none */
-    bool written_told;       /* any X-Prometheus-Remote-Write-*-Written */
+    bool written_told;       /* the protocol's to set, as is `written`: whether the receiver says what it has written */
     uint64_t written;        /* of samples; 0 where it is not told */
     int64_t retry_after_ms;  /* below 0: not told */
     size_t header_bytes, body_bytes;
-    char text[ANSWER_TEXT_MAX];
-    size_t text_length;
+    char body[ANSWER_KEPT_MAX];
+    size_t text, text_length; /* what of it is to be read by people: its beginning, unless the protocol knows better */
 };
 /* Forgets what was before. */
 void answer_begin(struct answer *answer);
+/* The value of a header of this name, as text; false: the line is another one's. */
+bool answer_value(const char *line, size_t length, const char *name, char *value, size_t size);
 /* One line of a head; false: there are too many bytes of them.  wall_s is for dates. */
 bool answer_header(struct answer *answer, const char *line, size_t length, int64_t wall_s);
 /* A piece of the body; false: there are too many. */
@@ -37,15 +39,13 @@ bool answer_body(struct answer *answer, const char *bytes, size_t length);
 void answer_text(const struct answer *answer, char out[ANSWER_TEXT_SIZE]);
 
 enum verdict {
-    VERDICT_DONE,      /* taken, as far as `written` says in 2.0 */
-    VERDICT_RETRY,     /* the same again, later */
-    VERDICT_REJECTED,  /* final */
-    VERDICT_SPLIT,     /* in smaller pieces */
-    VERDICT_FALL_BACK, /* in 1.0 */
-    VERDICT_HOLD       /* nobody but an operator can help: the same again, once a minute or when a credential has changed */
+    VERDICT_DONE,     /* taken, as far as `written` says where it is told */
+    VERDICT_RETRY,    /* the same again, later */
+    VERDICT_REJECTED, /* final */
+    VERDICT_SPLIT,    /* in smaller pieces */
+    VERDICT_REENCODE, /* at once, in the format that the protocol has turned to */
+    VERDICT_HOLD      /* nobody but an operator can help: the same again, once a minute or when a credential has changed */
 };
-/* may_fall_back: 1.0 may be used instead of 2.0; proven: the receiver has taken 2.0 before. */
-enum verdict answer_verdict(const struct answer *answer, enum protocol protocol, bool may_fall_back, bool proven);
 
 #define RETRY_AFTER_MIN_MS 1000
 #define RETRY_AFTER_MAX_MS 300000

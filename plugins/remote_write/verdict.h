@@ -1,0 +1,17 @@
+/* verdict.h - what follows from an answer.
+ *
+ * Rules of the specifications of remote write 1.0 and 2.0, with the choices that README.md tells.  Pure functions of their
+ * arguments.
+ */
+#ifndef REMOTE_WRITE_VERDICT_H
+#define REMOTE_WRITE_VERDICT_H
+
+#include "answer.h"
+#include "encode.h"
+
+/* Reads X-Prometheus-Remote-Write-*-Written. */
+void verdict_header(struct answer *answer, const char *line, size_t length);
+/* may_fall_back: 1.0 may be used instead of 2.0, by VERDICT_REENCODE; proven: the receiver has taken 2.0 before. */
+enum verdict verdict_of(const struct answer *answer, enum protocol protocol, bool may_fall_back, bool proven);
+
+#endif
