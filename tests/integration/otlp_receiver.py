@@ -133,8 +133,9 @@ def next_answer():
         with open(path + '.answers') as file: lines = file.readlines()
     except FileNotFoundError:
         return {}
+    if not lines: return {}  # and the file is left alone: a new one may take its place at any time
     with open(path + '.answers', 'w') as file: file.writelines(lines[1:])
-    return json.loads(lines[0]) if lines else {}
+    return json.loads(lines[0])
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
