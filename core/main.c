@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define FOLDERS_MAX 16
 
@@ -247,6 +248,8 @@ int main(int argc, char **argv)
         usage_error("--man and --sample are for describe, not", arguments.argv[0]);
     if (i < count && arguments.argc - 1 > commands[i].words)
         usage_error("unexpected argument", arguments.argv[commands[i].words + 1]);
+    /* Names of time zones are made once, before threads read them. */
+    tzset();
     /* Many threads that allocate little: two arenas, and large blocks given back when freed. */
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
