@@ -50,7 +50,7 @@ endif
 if WITH_OTLP
 if WITH_PROTOBUF_C
 check_PROGRAMS += tests/unit/check_otlp
-tests_unit_check_otlp_SOURCES = tests/unit/check_otlp.c plugins/otlp/encode.c plugins/otlp/verdict.c plugins/push/answer.c \
+tests_unit_check_otlp_SOURCES = tests/unit/check_otlp.c tests/unit/labels.h plugins/otlp/encode.c plugins/otlp/verdict.c plugins/push/answer.c \
 	$(PUSH_PARTS) plugins/push/record.c $(PUSH_QUEUE)
 nodist_tests_unit_check_otlp_SOURCES = tests/unit/otlp.pb-c.c
 tests_unit_check_otlp_CPPFLAGS = $(TEST_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/otlp \
@@ -72,7 +72,7 @@ tests_unit_check_statsd_LDADD = $(CHECK_LIBS) -lpthread -lm
 endif
 if WITH_GRAPHITE
 check_PROGRAMS += tests/unit/check_graphite
-tests_unit_check_graphite_SOURCES = tests/unit/check_graphite.c plugins/push/record.c $(GRAPHITE_LINES)
+tests_unit_check_graphite_SOURCES = tests/unit/check_graphite.c tests/unit/labels.h plugins/push/record.c $(GRAPHITE_LINES)
 tests_unit_check_graphite_CPPFLAGS = $(TEST_CPPFLAGS) $(GRAPHITE_INCLUDES)
 tests_unit_check_graphite_LDADD = $(CHECK_LIBS) -lm
 endif

@@ -1,4 +1,5 @@
 /* check_graphite.c - records as lines of Graphite: names, tags, templates, numbers, what cannot be sent. */
+#include "labels.h"
 #include "lines.h"
 #include "record.h"
 
@@ -7,29 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A label set of pairs: name, value, ..., NULL. */
-static struct record_labels *labels_of(const char *const *pairs)
-{
-    struct record_labels *labels = calloc(1, sizeof(*labels) + (64u << 10));
-    uint8_t *to = labels->bytes;
-
-    for (; *pairs; pairs += 2) {
-        size_t name = strlen(pairs[0]), value = strlen(pairs[1]);
-
-        *to++ = 0x0a;
-        to = record_put_varint(to, 2 + record_varint_length(name) + name + record_varint_length(value) + value);
-        *to++ = 0x0a;
-        to = record_put_varint(to, name);
-        to = (uint8_t *)memcpy(to, pairs[0], name) + name;
-        *to++ = 0x12;
-        to = record_put_varint(to, value);
-        to = (uint8_t *)memcpy(to, pairs[1], value) + value;
-    }
-    labels->length = (uint32_t)(to - labels->bytes);
-    labels->hash = labels->length;
-    return labels;
-}
 
 static uint64_t bits_of(double value)
 {
