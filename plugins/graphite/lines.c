@@ -17,15 +17,11 @@ struct around { /* of a label set, in `texts`: what stands before a name, and be
     uint32_t before, length;
     bool known, refused;
 };
-struct buffer {
-    char *bytes;
-    size_t length, room;
-};
 struct lines {
     struct template *template; /* NULL: with tags */
     struct record_reader reader;
     struct around around[RECORD_SAMPLES_MAX];
-    struct buffer texts, labels, out;
+    struct record_buffer texts, labels, out;
 };
 
 struct lines *lines_new(const char *template, const char **wrong)
@@ -51,21 +47,9 @@ void lines_free(struct lines *lines)
     free(lines);
 }
 
-static bool reserve(struct buffer *buffer, size_t more)
+static char *end_of(const struct record_buffer *buffer)
 {
-    size_t room = buffer->room ? buffer->room : 4096;
-    char *larger;
-
-    if (buffer->length + more <= buffer->room)
-        return true;
-    while (room < buffer->length + more)
-        room *= 2;
-    larger = realloc(buffer->bytes, room);
-    if (!larger)
-        return false;
-    buffer->bytes = larger;
-    buffer->room = room;
-    return true;
+    return (char *)buffer->bytes + buffer->length;
 }
 
 /* ---- Names --------------------------------------------------------------------------------------------------------------- */
@@ -96,9 +80,9 @@ static int tags_make(struct lines *lines, struct around *around, const struct re
     char *to;
 
     /* A field of a label has more bytes around the two texts than the two signs here. */
-    if (!reserve(&lines->texts, view->length + sizeof(exported)))
+    if (!record_reserve(&lines->texts, view->length + sizeof(exported)))
         return -1;
-    to = lines->texts.bytes + lines->texts.length;
+    to = end_of(&lines->texts);
     while (record_label_next(&at, end, &name, &value) > 0) {
         char *begin = to;
 
@@ -112,7 +96,7 @@ static int tags_make(struct lines *lines, struct around *around, const struct re
             to = begin;
     }
     around->before = 0;
-    around->length = (uint32_t)(to - lines->texts.bytes - (ptrdiff_t)around->offset);
+    around->length = (uint32_t)(to - end_of(&lines->texts));
     lines->texts.length += around->length;
     return 0;
 }
@@ -128,9 +112,9 @@ static int path_make(struct lines *lines, struct around *around, const struct re
     char *to, *behind;
 
     lines->labels.length = 0;
-    if (!reserve(&lines->labels, view->length) || !reserve(&lines->texts, LINES_LENGTH_MAX))
+    if (!record_reserve(&lines->labels, view->length) || !record_reserve(&lines->texts, LINES_LENGTH_MAX))
         return -1;
-    to = lines->labels.bytes;
+    to = end_of(&lines->labels);
     while (info.nlabels < RELABEL_LABELS_MAX && record_label_next(&at, end, &name, &value) > 0) {
         struct weir_label *label = &labels[info.nlabels++];
 
@@ -141,7 +125,7 @@ static int path_make(struct lines *lines, struct around *around, const struct re
         to = (char *)memcpy(to, value.at, value.length) + value.length;
         *to++ = '\0';
     }
-    writer.begin = writer.at = lines->texts.bytes + lines->texts.length;
+    writer.begin = writer.at = end_of(&lines->texts);
     writer.end = writer.begin + LINES_LENGTH_MAX - 1;
     template_put(&writer, lines->template, &info);
     around->refused = writer.at > writer.end;
@@ -175,7 +159,7 @@ static int put_line(struct lines *lines, const struct around *around, const stru
 {
     const struct record_text *name = &lines->reader.families[sample->family].name;
     const size_t most = around->length + name->length + NUMBERS_MAX;
-    const char *from = lines->texts.bytes + around->offset;
+    const char *from = (const char *)lines->texts.bytes + around->offset;
     const double value = number_of(sample);
     char *to;
 
@@ -183,9 +167,9 @@ static int put_line(struct lines *lines, const struct around *around, const stru
         out->refused++;
         return 0;
     }
-    if (!reserve(&lines->out, most))
+    if (!record_reserve(&lines->out, most))
         return -1;
-    to = lines->out.bytes + lines->out.length;
+    to = end_of(&lines->out);
     if (around->before)
         to = (char *)memcpy(to, from, around->before) + around->before;
     to = put_clean(to, name->at, name->length);
@@ -196,7 +180,7 @@ static int put_line(struct lines *lines, const struct around *around, const stru
     *to++ = ' ';
     to += number_u64(to, (uint64_t)sample->time_ms / 1000);
     *to++ = '\n';
-    lines->out.length = (size_t)(to - lines->out.bytes);
+    lines->out.length += (size_t)(to - end_of(&lines->out));
     out->samples++;
     return 0;
 }
@@ -220,7 +204,7 @@ int lines_encode(struct lines *lines, const uint8_t *payload, size_t length, str
             if (put_line(lines, around, &sample, out) < 0)
                 return -1;
     }
-    out->bytes = lines->out.bytes;
+    out->bytes = (const char *)lines->out.bytes;
     out->length = lines->out.length;
     return 0;
 }
