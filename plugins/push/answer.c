@@ -33,7 +33,7 @@ bool answer_value(const char *line, size_t length, const char *name, char *value
     return true;
 }
 
-static bool all_digits(const char *text)
+bool answer_is_number(const char *text)
 {
     return *text && text[strspn(text, "0123456789")] == '\0';
 }
@@ -43,7 +43,7 @@ static int64_t retry_after_ms(const char *value, int64_t wall_s)
 {
     int64_t seconds;
 
-    if (all_digits(value)) {
+    if (answer_is_number(value)) {
         seconds = strlen(value) > 9 ? RETRY_AFTER_MAX_MS : atoll(value);
     } else {
         time_t date = isalpha((unsigned char)*value) ? curl_getdate(value, NULL) : -1; /* a date begins with the name of a day */

@@ -31,6 +31,8 @@ struct answer {
 void answer_begin(struct answer *answer);
 /* The value of a header of this name, as text; false: the line is another one's. */
 bool answer_value(const char *line, size_t length, const char *name, char *value, size_t size);
+/* Whether it is digits alone, and some. */
+bool answer_is_number(const char *text);
 /* One line of a head; false: there are too many bytes of them.  wall_s is for dates. */
 bool answer_header(struct answer *answer, const char *line, size_t length, int64_t wall_s);
 /* A piece of the body; false: there are too many. */

@@ -402,10 +402,11 @@ static void part_taken(struct part *part, uint64_t taken)
     struct carrier *carrier = part->carrier;
     char text[ANSWER_TEXT_SIZE];
 
-    answer_text(&part->answer, text);
-    if (taken < part->samples)
+    if (taken < part->samples) {
+        answer_text(&part->answer, text);
         tell(carrier, true, "%s took %llu of %llu samples of a request%s%s", carrier->options.url, (unsigned long long)taken,
              (unsigned long long)part->samples, *text ? ": " : "", text);
+    }
     part_settle(part, QUEUE_SENT, taken, QUEUE_PARTIAL);
 }
 

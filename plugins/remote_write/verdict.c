@@ -7,17 +7,15 @@
 void verdict_header(struct answer *answer, const char *line, size_t length)
 {
     char value[64];
-    bool is_number;
 
     if (answer_value(line, length, "X-Prometheus-Remote-Write-Samples-Written", value, sizeof(value))) {
-        is_number = *value && value[strspn(value, "0123456789")] == '\0';
-        if (is_number && strlen(value) < 19) {
+        if (answer_is_number(value) && strlen(value) < 19) {
             answer->written_told = true;
             answer->written = strtoull(value, NULL, 10);
         }
     } else if (answer_value(line, length, "X-Prometheus-Remote-Write-Histograms-Written", value, sizeof(value)) ||
                answer_value(line, length, "X-Prometheus-Remote-Write-Exemplars-Written", value, sizeof(value))) {
-        answer->written_told |= *value && value[strspn(value, "0123456789")] == '\0';
+        answer->written_told |= answer_is_number(value);
     }
 }
 
