@@ -47,7 +47,7 @@ print(len(values), "values,", len(missing), "missing", missing[:10])
 sys.exit(bool(missing) or len(values) < int(sys.argv[1]))' "${3:-1}"
 }
 # The same, but for what a machine as slow as this has not read in time, which is counted.
-complete_as_read() { complete "$@" || ! sum_is 0 weir_lane_lost_total "sink=\"graphite/$1\""; }
+complete_as_read() { complete "$@" || [ "$(sum_of weir_lane_lost_total "sink=\"graphite/$1\"")" -gt 0 ]; }
 cat > "$scratch/values" <<'EOF2'
 # TYPE seq_total counter
 seq_total pass
