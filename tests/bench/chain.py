@@ -6,7 +6,7 @@ import os, re, subprocess, sys, time
 
 from processes import cpu, port, wait
 from receiver import Receiver
-from servers import Server, memory, report, scalar
+from servers import Server, groups_option, memory, report, scalar
 
 top = sys.argv[1]
 INTERVAL, PASSES = 5, 8
@@ -32,15 +32,11 @@ with Server('-c max_locks_per_transaction=1000 -c shared_buffers=512MB') as serv
     print('postgres_exporter and vmagent: %.0f samples' % samples, flush=True)
     for child in exporter, agent: child.kill(); child.wait()
 
-    groups = ('static', 'database', 'database_size', 'activity', 'locks', 'settings', 'bgwriter', 'archiver', 'replication',
-              'replication_slots', 'senders', 'database_conflicts', 'user_tables', 'user_table_sizes', 'statio_user_tables')
     receiver, config, queue = Receiver(), server.work + '/chain.conf', server.work + '/queue'
     with open(config, 'w') as f:
         f.write('plugins = { "pool", "pg_stats", "remote_write" }\ninterval = "%ds"\ntimeout = "30s"\n' % INTERVAL +
                 'pool "a" { host = "127.0.0.1" port = %d dbname = "bench" user = "postgres" }\n' % server.port +
-                'pg_stats "a" { pool = "a" databases = { "bench" } groups = { %s } %s }\n' %
-                (', '.join('"%s"' % group for group in groups),
-                 ' '.join('group "%s" { interval = "%ds" }' % (group, INTERVAL) for group in ('database_size', 'settings', 'user_table_sizes'))) +
+                'pg_stats "a" { pool = "a" databases = { "bench" } %s }\n' % groups_option('%ds' % INTERVAL) +
                 'remote_write "x" { url = "%s" queue_dir = "%s" protocol = "1.0" batch_deadline = "1s" }\n' % (receiver.url, queue))
     weir = [os.environ['WEIR'], 'run', '-c', config, '--plugin-dir', os.environ['PLUGIN_DIR'], '--socket', server.work + '/control']
     collector = server.start(*weir)

@@ -5,7 +5,7 @@ Every figure is the median of five turns.  What Debian's exporter has not (0.11.
 import os, re, statistics, subprocess, sys, time
 
 from processes import cpu, wait
-from servers import BIN, Server, as_postgres, get, memory, report, scalar
+from servers import BIN, Server, as_postgres, get, groups_option, memory, report, scalar
 
 top, parts = sys.argv[1], sys.argv[2:]
 queries = '--extend.query-path=' + top + '/tests/bench/queries_all.yaml'
@@ -30,16 +30,13 @@ def families():
             peer['response'].append(took)
             peer['cpu'].append(cpu(exporter.pid) - mine)
             peer['backend'].append(server.cpu() - there)
-        peer['memory'] = [memory(exporter.pid)['VmHWM']]
+        peer_memory = memory(exporter.pid)['VmHWM']
         print('postgres_exporter: %.1f MB of text' % (len(body) / 1e6))
         exporter.kill(); exporter.wait()
-        groups = '"static", "database", "database_size", "activity", "locks", "settings", "bgwriter", "archiver", "replication", "replication_slots", "senders", "database_conflicts", "user_tables", "user_table_sizes", "statio_user_tables"'
-        often = ' '.join('group "%s" { interval = "4s" }' % group for group in ('user_table_sizes', 'settings', 'database_size'))
-        memories = []
-        for pace, intervals in (('each at every pass', often), ('sizes and settings at every 20th', often.replace('4s', '80s'))):
-            p, weir, _ = server.weir('bench', '4s', 'databases = { "bench" } groups = { %s } %s' % (groups, intervals))
+        for pace, slow in (('each at every pass', '4s'), ('sizes and settings at every 20th', '80s')):
+            p, weir, _ = server.weir('bench', '4s', 'databases = { "bench" } ' + groups_option(slow))
             wait('weir', lambda: rows(p) == 10000)
-            ours = {'cpu': [], 'backend': [], 'response': []}
+            responses = []
             n = passes(p, 'statio_user_tables')
             wait('a pass', lambda: passes(p, 'statio_user_tables') > n)
             time.sleep(1)
@@ -49,14 +46,13 @@ def families():
             mine, there = cpu(weir.pid), server.cpu()
             for turn in range(20):
                 time.sleep(4)
-                ours['response'].append(get(p)[0])
+                responses.append(get(p)[0])
             mine, there = cpu(weir.pid) - mine, server.cpu() - there
             n = passes(p, 'statio_user_tables') - n
-            memories.append(memory(weir.pid)['VmHWM'])
             report('10,000 tables, %s: CPU' % pace, mine / n * 1e3, median(peer['cpu']) * 1e3, 'ms', 40)
-            report('  peak resident memory', memories[-1], peer['memory'][0], 'MB', 6)
+            report('  peak resident memory', memory(weir.pid)['VmHWM'], peer_memory, 'MB', 6)
             report('  CPU of the server', there / n * 1e3, median(peer['backend']) * 1e3, 'ms', 2)
-            report('  response', median(ours['response']) * 1e3, median(peer['response']) * 1e3, 'ms', 100)
+            report('  response', median(responses) * 1e3, median(peer['response']) * 1e3, 'ms', 100)
             print('  round trips of a pass: %.1f (goal 2); %d passes' % ((trips() - t) / n, n), flush=True)
             weir.terminate(); weir.wait()
 

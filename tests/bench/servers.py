@@ -10,6 +10,13 @@ from processes import cpu, port
 
 BIN = '/usr/lib/postgresql/15/bin'
 OM = 'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1'
+# weir's groups that have what postgres_exporter has with queries_all.yaml.
+GROUPS = ('static', 'database', 'database_size', 'activity', 'locks', 'settings', 'bgwriter', 'archiver', 'replication',
+          'replication_slots', 'senders', 'database_conflicts', 'user_tables', 'user_table_sizes', 'statio_user_tables')
+def groups_option(slow):
+    """Options of pg_stats: these groups, and the interval of those that weir reads seldom by itself."""
+    return 'groups = { %s } %s' % (', '.join('"%s"' % group for group in GROUPS), ' '.join(
+        'group "%s" { interval = "%s" }' % (group, slow) for group in ('database_size', 'settings', 'user_table_sizes')))
 buffer = bytearray(256 << 20)
 
 def memory(pid):
