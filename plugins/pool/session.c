@@ -445,7 +445,8 @@ int session_result(struct session *session, const struct weir_host *host, struct
     status = host->fail(user, WEIR_EFAIL, "%s%s%s", state ? state : "", state ? ": " : "", text);
     PQclear(*result);
     *result = NULL;
-    /* The end of the failed statement, so that the session is ready for another. */
+    /* The end of the failed statement, so that the session is ready for another.  Whatever happens meanwhile, what the server said
+     * of the statement is what is told. */
     while (PQstatus(session->connection) == CONNECTION_OK) {
         PGresult *rest;
 
