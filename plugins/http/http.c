@@ -36,6 +36,7 @@
 #define DISCARD_MAX (16u * 1024u * 1024u) /* of a body that nobody wants, beyond body_max: then the connection is closed */
 #define SETTLE_NS (2 * SECOND_NS) /* after start, a route that is missing may still come */
 #define LEAVE_NS (2 * SECOND_NS)  /* for answers under way when we stop */
+#define QUIET_LOOKS 3u            /* 10 ms apart, that find nobody before we do */
 
 struct http_config {
     const char *listen, *certificate, *key;
@@ -1083,8 +1084,10 @@ static void leave(struct http *http)
     http->settled_ns = 0;
     waiting_resume(http);
     pthread_mutex_unlock(&http->routes_lock);
-    while (is_busy(http) && host->now_ns() < until_ns && host->wait_fd(http->self, -1, 0, host->now_ns() + SECOND_NS / 100) == WEIR_ETIMEOUT)
-        continue;
+    /* A thread of libmicrohttpd that has just been told of a connection takes it still: one look does not do. */
+    for (unsigned quiet = 0; quiet < QUIET_LOOKS && host->now_ns() < until_ns; quiet = is_busy(http) ? 0 : quiet + 1)
+        if (host->wait_fd(http->self, -1, 0, host->now_ns() + SECOND_NS / 100) != WEIR_ETIMEOUT)
+            break;
 }
 
 static int stop(void *state)
