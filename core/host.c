@@ -49,9 +49,14 @@ static const char *host_name(struct weir_self *self)
 static int host_wait_fd(struct weir_self *self, int fd, int events, int64_t deadline_ns)
 {
     struct pollfd fds[2] = {{.fd = self->event_fd, .events = POLLIN}, {.fd = fd, .events = (short)events}};
+    const nfds_t n = fd < 0 ? 1 : 2;
+    int64_t news_ns = instance_calling == self ? instance_news_until(self) : INT64_MAX;
+    int ready = poll_until(fds, n, news_ns < deadline_ns ? news_ns : deadline_ns);
 
-    int ready = poll_until(fds, fd < 0 ? 1 : 2, deadline_ns);
-
+    if (ready == 0 && news_ns < deadline_ns) {
+        instance_tell_news(self);
+        ready = poll_until(fds, n, deadline_ns);
+    }
     if (ready < 0)
         return host_fail(self, WEIR_EFAIL, "could not wait: %s", strerror(errno));
     if (ready == 0)

@@ -18,6 +18,7 @@
 #define FLUSH_NS (10 * CLOCK_SECOND_NS)
 #define DRAIN_NS (2 * CLOCK_SECOND_NS)       /* for catching up before a task */
 #define TOGETHER_NS (CLOCK_SECOND_NS / 1000)
+#define WAITING_NS (CLOCK_SECOND_NS / 50)    /* in a wait of a collect, sinks hear so late of a pass that it ended with next_pass */
 #define RETOLD_NS (60 * CLOCK_SECOND_NS)     /* another reason of the same failure is told this often */
 #define STACK_BYTES (512u * 1024u)
 
@@ -207,9 +208,22 @@ static bool leaving(const struct weir_self *self)
 
 static void wake_sinks(struct weir_self *self)
 {
-    if (self->sinks_asleep)
+    if (self->news_ns)
         ring_lane_wake(&self->seat->pass.lane);
-    self->sinks_asleep = false;
+    self->news_ns = 0;
+}
+
+int64_t instance_news_until(const struct weir_self *self)
+{
+    return self->news_ns ? self->news_ns + WAITING_NS : INT64_MAX;
+}
+
+void instance_tell_news(struct weir_self *self)
+{
+    if (instance_enter(self) < 0)
+        return;
+    wake_sinks(self);
+    instance_leave(self);
 }
 
 /* `weir once`, the only collecting that is a task, makes the first turns alone. */
@@ -266,11 +280,8 @@ static void group_close(struct weir_self *self, int status)
     }
     self->failed += committed != WEIR_PASS_OK;
     end_groups(self);
-    /* Short groups that are due together wake the sinks once. */
-    self->sinks_asleep = true;
-    entry = schedule_due(&self->schedule, due_until(self, end_ns));
-    if (took_ns >= TOGETHER_NS || !entry || entry->group == group)
-        wake_sinks(self);
+    if (!self->news_ns)
+        self->news_ns = end_ns;
 }
 
 /* One collect. */
@@ -278,12 +289,20 @@ static void run_group(struct weir_self *self, struct schedule_entry *entry)
 {
     int64_t now_ns = clock_now_ns();
     struct weir_pass pass = group_open(self, entry, now_ns);
+    struct series_group *group;
     int status;
 
     call_begin(self, "collect", entry->group, now_ns, pass.deadline_ns);
     status = self->plugin->collect(self->state, &pass);
-    if (call_end(self))
-        group_close(self, status);
+    if (!call_end(self))
+        return;
+    group = self->call_group;
+    group_close(self, status);
+    /* Short groups that are due together wake the sinks once. */
+    now_ns = clock_now_ns();
+    entry = schedule_due(&self->schedule, due_until(self, now_ns));
+    if (now_ns - self->call_since_ns >= TOGETHER_NS || !entry || entry->group == group)
+        wake_sinks(self);
 }
 
 int instance_due(struct weir_self *self, uint32_t *groups, size_t room)

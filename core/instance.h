@@ -80,7 +80,7 @@ struct weir_self { /* one object */
     char reason[INSTANCE_REASON_MAX]; /* of its failure; of the thread that is in it */
 
     bool groups_ending;           /* some of them are to be closed after the callback */
-    bool sinks_asleep;            /* passes were committed that nobody was woken for */
+    int64_t news_ns;              /* since when there are passes that nobody was woken for; 0: none */
     uint32_t failed;              /* passes that committed no values; `weir once` counts them */
     bool limit_told;
     int64_t flush_due_ns;
@@ -121,6 +121,10 @@ void instance_interrupt_collect(struct weir_self *self);
  * is not the thread of its callbacks. */
 int instance_enter(struct weir_self *self);
 void instance_leave(struct weir_self *self);
+
+/* In a callback, of what it has committed: when sinks are to hear of it at the latest, INT64_MAX if they have; and telling them. */
+int64_t instance_news_until(const struct weir_self *self);
+void instance_tell_news(struct weir_self *self);
 
 /* As weir_host.due and next_pass, between enter and leave, in a collect. */
 int instance_due(struct weir_self *self, uint32_t *groups, size_t room);

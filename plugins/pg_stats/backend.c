@@ -14,21 +14,31 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The beginning of /proc/PID/NAME as text; 0 if it cannot be read. */
-static size_t proc_read(int pid, const char *name, char *text, size_t size)
+static int proc_open(int pid, const char *name)
 {
     char path[64];
-    ssize_t got;
-    int fd;
 
     snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    got = read(fd, text, size - 1);
-    close(fd);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* The beginning of the file as text; 0 if it cannot be read. */
+static size_t text_read(int fd, char *text, size_t size)
+{
+    ssize_t got = pread(fd, text, size - 1, 0);
+
     text[got > 0 ? got : 0] = '\0';
     return got > 0 ? (size_t)got : 0;
+}
+
+static size_t proc_read(int pid, const char *name, char *text, size_t size)
+{
+    int fd = proc_open(pid, name);
+    size_t length = fd < 0 ? 0 : text_read(fd, text, size);
+
+    if (fd >= 0)
+        close(fd);
+    return length;
 }
 
 /* The parent is what has made the listening socket. */
@@ -55,16 +65,20 @@ static bool names_our_port(int pid, const struct sockaddr_storage *ours)
     return proc_read(pid, "cmdline", title, sizeof(title)) && strncmp(title, "postgres: ", 10) == 0 && strstr(title, end);
 }
 
-uint64_t backend_cpu_ns(PGconn *connection)
+int backend_open(PGconn *connection)
 {
     struct sockaddr_storage ours;
     socklen_t length = sizeof(ours);
     int pid = PQbackendPID(connection), socket = PQsocket(connection);
-    char text[128];
 
     if (pid <= 0 || getsockname(socket, (struct sockaddr *)&ours, &length) != 0)
-        return 0;
-    if (ours.ss_family == AF_UNIX ? !is_child_of_peer(pid, socket) : !names_our_port(pid, &ours))
-        return 0;
-    return proc_read(pid, "schedstat", text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
+        return -1;
+    return (ours.ss_family == AF_UNIX ? is_child_of_peer(pid, socket) : names_our_port(pid, &ours)) ? proc_open(pid, "schedstat") : -1;
+}
+
+uint64_t backend_cpu_ns(int view)
+{
+    char text[128];
+
+    return view >= 0 && text_read(view, text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
 }

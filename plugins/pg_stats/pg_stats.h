@@ -106,7 +106,7 @@ struct source {
     struct database *database; /* NULL: asked once per server */
     struct target *target;
     uint32_t group;
-    int64_t timeout_ns;     /* of its own; 0: the instance's */
+    int64_t interval_ns, timeout_ns; /* of its own; 0: the instance's */
     struct statement *statement;
     struct rows rows;       /* those that have series */
     bool rows_void;         /* to be made anew */
@@ -125,6 +125,7 @@ struct source {
     char reason[REASON_MAX];
     int64_t cost_ns, cost_rows; /* of a pass, smoothed */
     int64_t last_ns;        /* what the last pass took */
+    uint64_t last_bytes;    /* of its answer, on the wire */
     size_t kept;            /* rows of which a value was kept in the last pass */
     int64_t kept_since_ns;  /* time of the oldest of them; CLOCK_MONOTONIC */
 };
@@ -154,7 +155,7 @@ struct pg_stats {
     struct cost *costs;            /* one for each wanted query's group */
     size_t ncosts;
     struct budget budget;
-    int64_t up_ns;                 /* when `up` was last served; CLOCK_MONOTONIC */
+    int64_t up_ns, interval_ns;    /* when `up` was last served, CLOCK_MONOTONIC, and how long after the time before */
     uint64_t round_trips, backend_ns;
     uint32_t up_series;
     bool silent;                   /* `up` had no answer before its deadline */
@@ -240,7 +241,9 @@ int figures_publish(struct pg_stats *stats);
 void figures_free(struct pg_stats *stats);
 
 /* ---- backend.c ---- */
-/* CPU time that the session's server process has used, ns; 0 if it is not on this host, or hidden. */
-uint64_t backend_cpu_ns(PGconn *connection);
+/* A view of the CPU time that the session's server process uses; below 0 if it is not on this host, or hidden.  close() it. */
+int backend_open(PGconn *connection);
+/* What it has used, ns; 0 if it has ended. */
+uint64_t backend_cpu_ns(int view);
 
 #endif

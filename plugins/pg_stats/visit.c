@@ -20,9 +20,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MESSAGE_MAX (1u << 20)    /* bytes of one message */
+#define MESSAGE_HEADER 5u         /* of the protocol, before each row of a COPY */
 #define FILLING_ROWS 1000
+#define SOON_INTERVALS 4
 #define ALONE_NS (60 * SECOND_NS)
 
 struct visit {
@@ -41,7 +44,8 @@ struct visit {
     char sqlstate[6];
     int64_t began_ns;
     double clock;              /* of the server, at the end of the answer before; s since the epoch */
-    uint64_t backend_ns;
+    int backend;               /* as backend_open gives it, */
+    uint64_t backend_ns;       /* and its CPU time at the beginning */
     bool changed;              /* the facts are others than those the message was made with */
 };
 
@@ -202,8 +206,19 @@ static int message_lead(struct visit *visit)
 
 /* ---- Answers ----------------------------------------------------------------------------------------------------------------- */
 
+/* Sends it; what is known of the answer is what the asked ones' last answers were. */
 static int message_send(struct visit *visit)
 {
+    visit->lease.answer_bytes = 0;
+    visit->lease.answer_ns = 0;
+    for (size_t i = 0; i < visit->count; i++) {
+        const struct source *source = visit->sources[i];
+
+        if (!source->asked)
+            continue;
+        visit->lease.answer_bytes += source->last_bytes / 8 * 7; /* a few rows may have gone */
+        visit->lease.answer_ns += source->last_ns;
+    }
     visit->stats->round_trips++;
     return visit->pool->send(visit->provider, visit->stats->self, &visit->lease, visit->message, NULL, visit->pass.deadline_ns);
 }
@@ -352,6 +367,7 @@ static void account(struct source *source, int64_t took_ns, size_t bytes, size_t
     struct cost *cost = source->cost;
 
     source->last_ns = took_ns;
+    source->last_bytes = bytes + rows * MESSAGE_HEADER;
     /* Quick to learn that something has become expensive, slow to forget it. */
     source->cost_ns = took_ns > source->cost_ns ? took_ns : (source->cost_ns * 7 + took_ns) / 8;
     source->cost_rows = (int64_t)rows;
@@ -432,8 +448,10 @@ static int pass_up(struct visit *visit, int status)
 
     if (status == WEIR_EINTR && now_ns < visit->pass.deadline_ns)
         return status; /* the collector is stopping: that says nothing of the server */
-    if (stats->up_ns)
+    if (stats->up_ns) {
         budget_retime(&stats->budget, allowance, interval_ns);
+        stats->interval_ns = interval_ns;
+    }
     stats->up_ns = now_ns;
     return host->publish(visit->stats->self, &value, 1);
 }
@@ -561,9 +579,12 @@ static int lead_failed(struct visit *visit, int status)
 
 static int serve(struct visit *visit)
 {
-    int status = introduce(visit);
     bool any = visit->at->kind == SOURCE_UP;
+    int status;
 
+    for (size_t i = 0; i < visit->count; i++)
+        visit->sources[i]->asked = false;
+    status = introduce(visit);
     if (status == WEIR_OK)
         status = refuse(visit);
     if (status == WEIR_OK)
@@ -573,7 +594,6 @@ static int serve(struct visit *visit)
 
         if (source->kind != SOURCE_QUERY)
             continue;
-        source->asked = false;
         status = source_prepare(source);
         if (status < 0 && source != visit->at) { /* told when its own turn comes */
             visit->count = i;
@@ -625,7 +645,7 @@ static int acquire(struct visit *visit)
 /* What the visit has cost. */
 static void account_visit(struct visit *visit)
 {
-    uint64_t backend_ns = visit->lease.flags & WEIR_POOL_POOLER ? 0 : backend_cpu_ns(visit->lease.connection);
+    uint64_t backend_ns = backend_cpu_ns(visit->backend);
     int64_t took[PURSES] = {[PURSE_TIME] = host->now_ns() - visit->began_ns};
 
     if (backend_ns > visit->backend_ns && visit->backend_ns) {
@@ -637,13 +657,18 @@ static void account_visit(struct visit *visit)
     budget_spend(&visit->stats->budget, took);
 }
 
-/* Sizes of many relations leave what the server knows of each in its process: 18 kB a table. */
+/* Sizes of many relations leave what the server knows of each in its process: 18 kB a table, and to learn it again is most of what they
+ * cost.  It is kept where it is wanted again soon. */
 static bool has_filled(const struct visit *visit)
 {
     bool filled = false;
 
-    for (size_t i = 0; i < visit->count; i++)
-        filled |= visit->sources[i]->asked && visit->sources[i]->query->fills && visit->sources[i]->cost_rows > FILLING_ROWS;
+    for (size_t i = 0; i < visit->count; i++) {
+        const struct source *source = visit->sources[i];
+
+        filled |= source->asked && source->query->fills && source->cost_rows > FILLING_ROWS &&
+                  source->interval_ns > SOON_INTERVALS * visit->stats->interval_ns;
+    }
     return filled;
 }
 
@@ -669,13 +694,15 @@ int visit(struct source *source, const struct weir_pass *pass, const struct weir
         pass_ended(source, status);
         return status;
     }
-    if (!(visit.lease.flags & WEIR_POOL_POOLER))
-        visit.backend_ns = backend_cpu_ns(visit.lease.connection);
+    visit.backend = visit.lease.flags & WEIR_POOL_POOLER ? -1 : backend_open(visit.lease.connection);
+    visit.backend_ns = backend_cpu_ns(visit.backend);
     choose(&visit, source, planned);
     visit.copy = copy_new();
     status = visit.copy ? serve(&visit) : WEIR_ENOMEM;
     pass_ended(visit.at, status);
     account_visit(&visit);
+    if (visit.backend >= 0)
+        close(visit.backend);
     if (has_filled(&visit))
         visit.lease.flags |= WEIR_POOL_DISCARD;
     pool->release(provider, source->stats->self, &visit.lease);

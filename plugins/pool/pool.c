@@ -17,6 +17,7 @@
 
 #define SECOND_NS INT64_C(1000000000)
 #define RELEASE_NS SECOND_NS /* for ending a pooler's transaction */
+#define ANSWER_LATE_NS (SECOND_NS / 500) /* an answer may come so much later than its user said */
 
 struct pool_config {
     struct conninfo_options server;
@@ -434,11 +435,20 @@ static int slot_wait(struct pool *pool, struct weir_self *user, const struct wei
     }
 }
 
+/* As much as the user's has of it. */
+static void lease_set(struct weir_pool_lease *lease, const struct weir_pool_lease *from)
+{
+    uint32_t size = lease->size < sizeof(*from) ? lease->size : (uint32_t)sizeof(*from);
+
+    memcpy(lease, from, size);
+    lease->size = size;
+}
+
 static int acquire(void *provider, struct weir_self *user, const struct weir_pool_request *given, struct weir_pool_lease *lease)
 {
     struct pool *pool = provider;
     struct weir_pool_request request = {0};
-    struct weir_pool_lease full = {.size = sizeof(full)};
+    struct weir_pool_lease full = {0};
     int64_t began_ns = host->now_ns();
     struct slot *slot = NULL;
     bool fresh;
@@ -474,8 +484,7 @@ static int acquire(void *provider, struct weir_self *user, const struct weir_poo
     full.server = pool->server;
     full.database = PQdb(slot->session.connection);
     full.slot = slot;
-    full.size = lease->size < sizeof(full) ? lease->size : (uint32_t)sizeof(full);
-    memcpy(lease, &full, full.size);
+    lease_set(lease, &full);
     pthread_mutex_lock(&pool->lock);
     pool->counts[FIGURE_ACQUIRES]++;
     pool->wait_ns += (uint64_t)(host->now_ns() - began_ns);
@@ -486,6 +495,7 @@ static int acquire(void *provider, struct weir_self *user, const struct weir_poo
 static void release(void *provider, struct weir_self *user, struct weir_pool_lease *lease)
 {
     struct pool *pool = provider;
+    const struct weir_pool_lease empty = {0};
     struct slot *slot = lease->slot;
     bool lost;
 
@@ -504,15 +514,18 @@ static void release(void *provider, struct weir_self *user, struct weir_pool_lea
         slot_free(pool, slot);
     }
     pthread_mutex_unlock(&pool->lock);
-    *lease = (struct weir_pool_lease){.size = lease->size};
+    lease_set(lease, &empty);
 }
 
 static int statement_send(void *provider, struct weir_self *user, struct weir_pool_lease *lease, const char *sql,
                 const struct weir_pool_parameters *parameters, int64_t deadline_ns)
 {
+    struct weir_pool_lease full = {0};
     struct pool *pool = provider;
     struct slot *slot = lease->slot;
 
+    memcpy(&full, lease, lease->size);
+    session_expect(&slot->session, full.answer_bytes, host->now_ns() + 2 * full.answer_ns + ANSWER_LATE_NS);
     return session_send(&slot->session, host, user, pool->worker, sql, parameters, deadline_ns);
 }
 

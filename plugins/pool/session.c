@@ -203,7 +203,7 @@ int session_open(struct session *session, const struct weir_host *host, struct w
     struct worker_addresses addresses = {.count = 1};
     int status = WEIR_EFAIL;
 
-    *session = (struct session){0};
+    *session = (struct session){.lowat = 1};
     if (target->lookup) {
         status = worker_resolve(worker, host, user, target->host, deadline_ns, &addresses, reason, SESSION_REASON_MAX);
         if (status < 0)
@@ -213,7 +213,7 @@ int session_open(struct session *session, const struct weir_host *host, struct w
         /* Each address has its share of what is left, so that a dead first one does not use it all. */
         int64_t now_ns = host->now_ns(), share_ns = (deadline_ns - now_ns) / (int64_t)(addresses.count - i);
 
-        *session = (struct session){0};
+        *session = (struct session){.lowat = 1};
         status = connect_one(session, host, user, worker, target, database, target->lookup ? addresses.text[i] : NULL,
                              now_ns + share_ns, reason);
         if (status == WEIR_OK || status == WEIR_EINTR)
@@ -343,35 +343,56 @@ static int consume(struct session *session, const struct weir_host *host, struct
     return host->fail(user, WEIR_ELIMIT, "an answer of the server is larger than %u MiB", WEIR_POOL_ANSWER_BYTES_MAX >> 20);
 }
 
-/* The server sends each 8 kB as they are ready.  In a long answer it pays to sleep until more of them have come, for a moment at most:
- * the answer may be at its end, or the server slow.  socket(7), SO_RCVLOWAT; poll heeds it on TCP. */
-static void set_streaming(struct session *session, bool on)
+/* Bytes that it pays to sleep for, and until when at most.  The server sends each 8 kB as they are ready; most of an answer comes later
+ * if its size is known, and more of one that is long and flows.  It may be at its end all the same, or the server slow. */
+static int awaited(const struct session *session, int64_t now_ns, int64_t *until_ns)
 {
-    int bytes = on ? STREAM_BYTES : 1;
+    uint64_t rest = STREAM_BYTES;
 
-    if (session->streaming != on)
-        (void)setsockopt(PQsocket(session->connection), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
-    session->streaming = on;
+    if (session->expected_ns > now_ns && session->expected_bytes > session->received_bytes) {
+        *until_ns = session->expected_ns;
+        rest = session->expected_bytes - session->received_bytes;
+        return rest < STREAM_BYTES ? (int)rest : STREAM_BYTES;
+    }
+    *until_ns = now_ns + STREAM_WAIT_NS;
+    return session->flowing && session->received_bytes - session->answer_from > STREAM_BYTES ? STREAM_BYTES : 1;
 }
 
-/* Waits for more of the rows of a COPY, and takes it. */
-static int stream_wait(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
-                       uint64_t before, int64_t deadline_ns)
+/* socket(7), SO_RCVLOWAT; poll heeds it on TCP. */
+static void set_lowat(struct session *session, int bytes)
+{
+    if (session->lowat != bytes)
+        (void)setsockopt(PQsocket(session->connection), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+    session->lowat = bytes;
+}
+
+/* Waits for more of an answer, and takes it. */
+static int more(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker, uint64_t before,
+                int64_t deadline_ns)
 {
     uint64_t known = session->received_bytes;
-    int64_t soon_ns = host->now_ns() + STREAM_WAIT_NS;
-    int status = WEIR_EAGAIN;
+    int64_t until_ns;
+    int bytes = awaited(session, host->now_ns(), &until_ns), status = WEIR_EAGAIN;
 
-    if (session->streaming && soon_ns < deadline_ns)
-        status = host->wait_fd(user, PQsocket(session->connection), POLLIN, soon_ns);
+    if (until_ns >= deadline_ns)
+        bytes = 1;
+    set_lowat(session, bytes);
+    if (bytes > 1)
+        status = host->wait_fd(user, PQsocket(session->connection), POLLIN, until_ns);
     if (status < 0 && status != WEIR_ETIMEOUT) {
         status = wait_for(session, host, user, worker, POLLIN, deadline_ns);
         if (status < 0)
             return late(host, user, status);
     }
     status = consume(session, host, user, before);
-    set_streaming(session, session->received_bytes > known && session->received_bytes - session->answer_from > STREAM_BYTES);
+    session->flowing = session->received_bytes > known;
     return status;
+}
+
+void session_expect(struct session *session, uint64_t answer_bytes, int64_t until_ns)
+{
+    session->expected_bytes = session->received_bytes + answer_bytes;
+    session->expected_ns = answer_bytes ? until_ns : 0;
 }
 
 int session_send(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
@@ -410,20 +431,17 @@ int session_result(struct session *session, const struct weir_host *host, struct
     int status;
 
     *result = NULL;
-    set_streaming(session, false);
     session->answer_from = before;
     if (sqlstate)
         sqlstate[0] = '\0';
-    while (PQisBusy(session->connection)) {
-        status = wait_for(session, host, user, worker, POLLIN, deadline_ns);
-        if (status < 0)
-            return late(host, user, status);
-        if ((status = consume(session, host, user, before)) < 0)
+    while (PQisBusy(session->connection))
+        if ((status = more(session, host, user, worker, before, deadline_ns)) < 0)
             return status;
-    }
     *result = PQgetResult(session->connection);
     if (!*result) {
         session->busy = false;
+        session->expected_ns = 0;
+        set_lowat(session, 1);
         return PQstatus(session->connection) == CONNECTION_OK ? WEIR_OK : broken(session, host, user);
     }
     kind = PQresultStatus(*result);
@@ -447,6 +465,8 @@ int session_result(struct session *session, const struct weir_host *host, struct
     *result = NULL;
     /* The end of the failed statement, so that the session is ready for another.  Whatever happens meanwhile, what the server said
      * of the statement is what is told. */
+    session->expected_ns = 0;
+    set_lowat(session, 1);
     while (PQstatus(session->connection) == CONNECTION_OK) {
         PGresult *rest;
 
@@ -478,7 +498,7 @@ int session_copy_row(struct session *session, const struct weir_host *host, stru
     int status;
 
     while ((*length = PQgetCopyData(session->connection, row, 1)) == 0)
-        if ((status = stream_wait(session, host, user, worker, before, deadline_ns)) < 0)
+        if ((status = more(session, host, user, worker, before, deadline_ns)) < 0)
             return status;
     if (*length < 0)
         session->copying = false;

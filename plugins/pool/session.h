@@ -34,9 +34,12 @@ struct session {
     bool doomed;                   /* must be closed */
     bool busy;                     /* a statement's results are not all read */
     bool copying;                  /* nor are the rows of a COPY */
-    bool streaming;                /* the socket wakes us for many bytes only */
+    bool flowing;                  /* the last wait brought more of the answer */
+    int lowat;                     /* bytes for which the socket wakes us */
     uint64_t received_bytes;       /* when last looked at, */
     uint64_t answer_from;          /* and when the last result came */
+    uint64_t expected_bytes;       /* received_bytes will come to this at least, */
+    int64_t expected_ns;           /* by this time (CLOCK_MONOTONIC) */
 };
 
 /* Connects and pins; all of it until the deadline.  On failure the session is closed, and `reason` says why. */
@@ -53,6 +56,8 @@ int session_lend(struct session *session, const struct weir_host *host, struct w
 void session_return(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                     int64_t deadline_ns);
 
+/* The answer to what is sent next, as the fields of struct weir_pool_lease say it. */
+void session_expect(struct session *session, uint64_t answer_bytes, int64_t until_ns);
 /* As in weir_pool.h. */
 int session_send(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                  const char *sql, const struct weir_pool_parameters *parameters, int64_t deadline_ns);

@@ -48,6 +48,10 @@ struct weir_pool_lease {
     const char *server;     /* "host:port" of the server, for labels */
     const char *database;
     void *slot;             /* the pool's */
+    /* Set by the user before `send`, if it knows: how large the answer will be at least, and how long the server takes for it.  The
+     * session then sleeps until so much of it is there, so long at most.  0: unknown. */
+    uint64_t answer_bytes;
+    int64_t answer_ns;
 };
 
 /* One parameter set of a query, as libpq takes it; NULL for a query without. */
