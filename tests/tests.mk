@@ -35,7 +35,7 @@ tests_unit_check_queue_LDADD = $(CHECK_LIBS) -lpthread
 if WITH_REMOTE_WRITE
 if WITH_PROTOBUF_C
 check_PROGRAMS += tests/unit/check_remote_write
-tests_unit_check_remote_write_SOURCES = tests/unit/check_remote_write.c plugins/remote_write/encode.c plugins/remote_write/verdict.c \
+tests_unit_check_remote_write_SOURCES = tests/unit/check_remote_write.c $(REMOTE_WRITE_ENCODE) plugins/remote_write/verdict.c \
 	plugins/push/answer.c $(PUSH_PARTS) $(PUSH_RECORDS) $(PUSH_QUEUE)
 nodist_tests_unit_check_remote_write_SOURCES = tests/unit/remote_write_1.pb-c.c tests/unit/remote_write_2.pb-c.c
 tests_unit_check_remote_write_CPPFLAGS = $(TEST_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/remote_write \
@@ -122,7 +122,7 @@ tests_fuzz_fuzz_system_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/system
 tests_fuzz_fuzz_system_CFLAGS = $(FUZZ_FLAGS)
 if WITH_REMOTE_WRITE
 check_PROGRAMS += tests/fuzz/fuzz_remote_write
-tests_fuzz_fuzz_remote_write_SOURCES = tests/fuzz/fuzz_remote_write.c plugins/remote_write/encode.c plugins/remote_write/verdict.c \
+tests_fuzz_fuzz_remote_write_SOURCES = tests/fuzz/fuzz_remote_write.c $(REMOTE_WRITE_ENCODE) plugins/remote_write/verdict.c \
 	plugins/push/answer.c plugins/push/checkpoint.c plugins/push/crc32c.c plugins/push/parts.c plugins/push/record.c \
 	plugins/push/segment.c
 tests_fuzz_fuzz_remote_write_CPPFLAGS = $(TEST_CPPFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/remote_write -I$(srcdir)/plugins/push

@@ -436,6 +436,7 @@ struct encoder *encoder_new(const char *const *external, size_t count)
     _Static_assert(sizeof(WEIR_VERSION) < 32, "the scope has room");
     if (!encoder)
         return NULL;
+    encoder->reader.by_family = true; /* points of a metric stand together */
     encoder->external = external;
     encoder->nexternal = count;
     /* InstrumentationScope: name = 1, version = 2; in its frame of ScopeMetrics. */

@@ -93,7 +93,7 @@ static bool is_of_part(const struct record_reader *reader, const struct queue_fl
     return flight->parts <= 1 || plan_place(window->parts->plan, window->parts->size, hash)->place == window->part + 1;
 }
 
-/* Puts samples of one time in the order of their families: then neighbours differ in little, which compresses better and faster. */
+/* Puts samples of one time in the order of their families. */
 static void samples_sort(struct parts_reader *reader, uint32_t first, uint32_t end)
 {
     uint32_t *places = reader->places, families = reader->record.nfamilies, place = first;
@@ -115,6 +115,7 @@ static uint32_t samples_read(struct parts_reader *reader, const struct queue_fli
 {
     const struct queue_record *record = &flight->records[reader->next];
     struct record_reader *from = &reader->record;
+    struct record_sample *samples = reader->by_family ? reader->unsorted : reader->samples;
     uint32_t count = 0, sorted = 0;
     int64_t time_ms = 0;
 
@@ -123,15 +124,16 @@ static uint32_t samples_read(struct parts_reader *reader, const struct queue_fli
     while (record_block(from) > 0) {
         if (!is_of_part(from, flight, window))
             continue;
-        if (from->time_ms != time_ms) {
+        if (reader->by_family && from->time_ms != time_ms) {
             samples_sort(reader, sorted, count);
             sorted = count;
             time_ms = from->time_ms;
         }
-        while (record_sample(from, &reader->unsorted[count]) > 0)
+        while (record_sample(from, &samples[count]) > 0)
             count++;
     }
-    samples_sort(reader, sorted, count);
+    if (reader->by_family)
+        samples_sort(reader, sorted, count);
     return count;
 }
 

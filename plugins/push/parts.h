@@ -36,7 +36,8 @@ struct parts_body { /* of a request */
 /* Goes through the records of a flight. */
 struct parts_reader {
     struct record_reader record;                      /* names what the samples refer to */
-    struct record_sample samples[RECORD_SAMPLES_MAX]; /* of the part; those of a time in the order of their families */
+    bool by_family;                                   /* the encoder's: samples of a time in the order of their families, */
+    struct record_sample samples[RECORD_SAMPLES_MAX]; /* of the part; else in that of their label sets */
     uint32_t first, count;                            /* of these, the first one of the window, and all */
     size_t next;                                      /* record; 0 at the beginning */
     uint64_t passed;                                  /* samples of the part; 0 at the beginning */

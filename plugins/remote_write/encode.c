@@ -4,15 +4,19 @@
 
 #include "encode.h"
 
+#include "compress.h"
+
 #include <weir_plugin.h>
 
 #include <endian.h>
-#include <snappy-c.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NAME "__name__"
-#define SAMPLE_MAX 128u /* bytes of a sample with its frames and metadata, beside labels and name */
+#define HEAD_MAX 24u   /* bytes in front of a series' labels */
+#define SAMPLE_MAX 64u /* bytes of a sample with its frames */
+#define FRAME 3u       /* bytes between labels and value */
+#define PIECES 12u     /* of a series, at most */
 #define TOLD_MAX 16384u
 #define TELL_AGAIN_MS 300000
 
@@ -23,20 +27,34 @@ struct told { /* 1.0: when a family's metadata was told; 0: free */
     uint64_t hash;
     int64_t at_ms;
 };
-struct family { /* of a record, as this request has it */
-    uint32_t name, help, unit; /* symbols, for 2.0 */
-    uint32_t offset, length;   /* in `names`, for 1.0: the field with __name__ */
+struct family { /* of a record, as this request has it; places are those in the body, of its last series */
+    struct record_family_view view;
+    uint32_t offset, length; /* in `names`: 1.0: the field with __name__; 2.0: its two references, */
+    uint32_t metadata;       /* and behind them the field with so many bytes of metadata */
     bool known;
+    size_t labels, rest;           /* bytes of the labels, and of what is behind them */
+    size_t at, name_at, behind_at; /* head, name, and what is behind the value */
+    int64_t time_ms, start_ms;
 };
-struct labelset { /* of a record, as this request has it: what of its references stands before and behind __name__ */
-    uint32_t offset, split, length; /* in `refs` */
+struct shown { /* a series of a label set */
+    size_t before_at, after_at; /* its labels */
+    uint64_t bits;
+    int64_t start_ms;
+};
+struct labelset { /* of a record, as this request has it: what of its labels, or references, stands before and behind __name__ */
+    size_t offset; /* in the flight, or in `refs` */
+    uint32_t split, length;
     bool known;
+    struct shown zero, value; /* its last series with this value 0, and with another */
 };
 struct encoder {
     struct parts_reader reader;
-    struct record_buffer series, symbols, refs, names, metadata, compressed;
+    struct compressor series;
+    struct record_buffer symbols, refs, names, metadata;
     struct family families[RECORD_SAMPLES_MAX];
+    uint32_t nfamilies; /* the most that a record of the request had */
     struct labelset labelsets[RECORD_SAMPLES_MAX];
+    struct labelset last; /* that was shown for the first time */
     struct symbol *table;
     size_t table_size; /* a power of two */
     uint32_t nsymbols, name_symbol;
@@ -59,12 +77,11 @@ void encoder_free(struct encoder *encoder)
 {
     if (!encoder)
         return;
-    free(encoder->series.bytes);
+    compress_free(&encoder->series);
     free(encoder->symbols.bytes);
     free(encoder->refs.bytes);
     free(encoder->names.bytes);
     free(encoder->metadata.bytes);
-    free(encoder->compressed.bytes);
     free(encoder->table);
     free(encoder->told);
     free(encoder);
@@ -88,24 +105,6 @@ static uint8_t *put_field(uint8_t *to, uint8_t tag, const struct record_text *te
     *to++ = tag;
     to = record_put_varint(to, text->length);
     return put_bytes(to, text->at, text->length);
-}
-
-/* Sample, of both versions: value = 1, timestamp = 2; 2.0: start_timestamp = 3. */
-static uint8_t *put_sample(struct encoder *encoder, uint8_t *to, const struct record_sample *sample, bool start)
-{
-    size_t length = 10 + encoder->time_length + (start ? 1 + record_varint_length((uint64_t)sample->start_ms) : 0);
-    const uint64_t bits = htole64(sample->bits);
-
-    *to++ = 0x12; /* TimeSeries.samples */
-    *to++ = (uint8_t)length;
-    *to++ = 0x09;
-    to = put_bytes(to, &bits, sizeof(bits));
-    *to++ = 0x10;
-    to = put_bytes(to, encoder->time, encoder->time_length);
-    if (!start)
-        return to;
-    *to++ = 0x18;
-    return record_put_varint(to, (uint64_t)sample->start_ms);
 }
 
 static void time_put(struct encoder *encoder, int64_t time_ms)
@@ -200,32 +199,15 @@ static bool family_1(struct encoder *encoder, struct family *family, const struc
     to = put_field(to, 0x12, &view->name);
     encoder->names.length = (size_t)(to - encoder->names.bytes);
     family->length = (uint32_t)(encoder->names.length - family->offset);
-    family->known = true;
+    family->metadata = 0;
     return !told_is_due(encoder, &view->name, now_ms) || metadata_put(encoder, view);
 }
 
-/* WriteRequest.timeseries = 1; TimeSeries: labels = 1, samples = 2. */
-static bool series_1(struct encoder *encoder, const struct record_sample *sample, int64_t now_ms)
+static void labelset_1(struct labelset *labelset, const struct queue_flight *flight, const struct record_labels_view *view)
 {
-    const struct record_labels_view *labels = &encoder->reader.record.labelsets[sample->labelset];
-    struct family *family = &encoder->families[sample->family];
-    size_t length;
-    uint8_t *to;
-
-    if (!family->known && !family_1(encoder, family, &encoder->reader.record.families[sample->family], now_ms))
-        return false;
-    length = labels->length + family->length + 2 + 10 + encoder->time_length;
-    if (!record_reserve(&encoder->series, length + SAMPLE_MAX))
-        return false;
-    to = encoder->series.bytes + encoder->series.length;
-    *to++ = 0x0a;
-    to = record_put_varint(to, length);
-    to = put_bytes(to, labels->bytes, labels->split);
-    to = put_bytes(to, encoder->names.bytes + family->offset, family->length);
-    to = put_bytes(to, labels->bytes + labels->split, labels->length - labels->split);
-    to = put_sample(encoder, to, sample, false);
-    encoder->series.length = (size_t)(to - encoder->series.bytes);
-    return true;
+    labelset->offset = (size_t)(view->bytes - flight->bytes);
+    labelset->split = view->split;
+    labelset->length = view->length;
 }
 
 /* ---- 2.0 ----------------------------------------------------------------------------------------------------------------- */
@@ -298,11 +280,36 @@ static bool request_2(struct encoder *encoder)
     return symbol_of(encoder, &name, &encoder->name_symbol);
 }
 
+/* TimeSeries.metadata = 5; Metadata: type = 1, help_ref = 3, unit_ref = 4. */
 static bool family_2(struct encoder *encoder, struct family *family, const struct record_family_view *view)
 {
-    family->known = symbol_of(encoder, &view->name, &family->name) && symbol_of(encoder, &view->help, &family->help) &&
-                    symbol_of(encoder, &view->unit, &family->unit);
-    return family->known;
+    uint32_t name, help, unit;
+    size_t length;
+    uint8_t *to;
+
+    if (!symbol_of(encoder, &view->name, &name) || !symbol_of(encoder, &view->help, &help) ||
+        !symbol_of(encoder, &view->unit, &unit) || !record_reserve(&encoder->names, 6 * RECORD_VARINT_MAX))
+        return false;
+    family->offset = (uint32_t)encoder->names.length;
+    to = encoder->names.bytes + family->offset;
+    to = record_put_varint(record_put_varint(to, encoder->name_symbol), name);
+    family->length = (uint32_t)(to - encoder->names.bytes) - family->offset;
+    length = 2 + (help ? 1 + record_varint_length(help) : 0) + (unit ? 1 + record_varint_length(unit) : 0);
+    *to++ = 0x2a;
+    *to++ = (uint8_t)length;
+    *to++ = 0x08;
+    *to++ = kind_of(view->kind);
+    if (help) {
+        *to++ = 0x18;
+        to = record_put_varint(to, help);
+    }
+    if (unit) {
+        *to++ = 0x20;
+        to = record_put_varint(to, unit);
+    }
+    family->metadata = (uint32_t)length + 2;
+    encoder->names.length = (size_t)(to - encoder->names.bytes);
+    return true;
 }
 
 static bool labelset_2(struct encoder *encoder, struct labelset *labelset, const struct record_labels_view *view)
@@ -311,7 +318,7 @@ static bool labelset_2(struct encoder *encoder, struct labelset *labelset, const
     struct record_text name, value;
     int status;
 
-    labelset->offset = (uint32_t)encoder->refs.length;
+    labelset->offset = encoder->refs.length;
     labelset->split = 0;
     while ((status = record_label_next(&at, view->bytes + view->length, &name, &value)) > 0) {
         uint32_t refs[2];
@@ -323,70 +330,184 @@ static bool labelset_2(struct encoder *encoder, struct labelset *labelset, const
         to = record_put_varint(record_put_varint(encoder->refs.bytes + encoder->refs.length, refs[0]), refs[1]);
         encoder->refs.length = (size_t)(to - encoder->refs.bytes);
         if (at <= view->bytes + view->split)
-            labelset->split = (uint32_t)encoder->refs.length - labelset->offset;
+            labelset->split = (uint32_t)(encoder->refs.length - labelset->offset);
     }
-    labelset->length = (uint32_t)encoder->refs.length - labelset->offset;
-    labelset->known = true;
+    labelset->length = (uint32_t)(encoder->refs.length - labelset->offset);
     return true;
 }
 
-/* Request.timeseries = 5; TimeSeries: labels_refs = 1, samples = 2, metadata = 5; Metadata: type, help_ref = 3, unit_ref = 4. */
-static bool series_2(struct encoder *encoder, const struct record_sample *sample)
-{
-    const struct record_reader *reader = &encoder->reader.record;
-    struct family *family = &encoder->families[sample->family];
-    struct labelset *labels = &encoder->labelsets[sample->labelset];
-    const bool start = sample->start_ms != 0;
-    uint8_t named[2 * RECORD_VARINT_MAX];
-    size_t named_length, refs, length, metadata;
-    const uint8_t *from;
-    uint8_t *to;
+/* ---- Series ---------------------------------------------------------------------------------------------------------------- */
 
-    if ((!family->known && !family_2(encoder, family, &reader->families[sample->family])) ||
-        (!labels->known && !labelset_2(encoder, labels, &reader->labelsets[sample->labelset])))
-        return false;
-    named_length = (size_t)(record_put_varint(record_put_varint(named, encoder->name_symbol), family->name) - named);
-    refs = labels->length + named_length;
-    metadata = 2 + (family->help ? 1 + record_varint_length(family->help) : 0) +
-               (family->unit ? 1 + record_varint_length(family->unit) : 0);
-    length = 1 + record_varint_length(refs) + refs + 2 + 10 + encoder->time_length +
-             (start ? 1 + record_varint_length((uint64_t)sample->start_ms) : 0) + 2 + metadata;
-    if (!record_reserve(&encoder->series, length + SAMPLE_MAX))
-        return false;
-    to = encoder->series.bytes + encoder->series.length;
-    *to++ = 0x2a;
-    to = record_put_varint(to, length);
+static bool is_same(const struct record_text *a, const struct record_text *b)
+{
+    return a->length == b->length && memcmp(a->at, b->at, a->length) == 0;
+}
+
+/* What there is of a family in this request; one of the record before, at the same place, counts. */
+static bool family_know(struct encoder *encoder, enum protocol protocol, struct family *family, int64_t now_ms)
+{
+    const struct record_family_view *view = &encoder->reader.record.families[family - encoder->families];
+
+    if (family->at != COMPRESS_NOWHERE && family->view.kind == view->kind && is_same(&family->view.name, &view->name) &&
+        is_same(&family->view.help, &view->help) && is_same(&family->view.unit, &view->unit)) {
+        family->known = true;
+        return true;
+    }
+    family->at = family->name_at = family->behind_at = COMPRESS_NOWHERE;
+    family->labels = 0;
+    family->view = *view;
+    family->known = protocol == PROTOCOL_1 ? family_1(encoder, family, view, now_ms) : family_2(encoder, family, view);
+    return family->known;
+}
+
+static bool labelset_know(struct encoder *encoder, enum protocol protocol, struct labelset *labelset,
+                          const struct queue_flight *flight)
+{
+    const struct record_labels_view *view = &encoder->reader.record.labelsets[labelset - encoder->labelsets];
+
+    labelset->zero.after_at = labelset->value.after_at = COMPRESS_NOWHERE;
+    labelset->known = true;
+    if (protocol == PROTOCOL_1)
+        labelset_1(labelset, flight, view);
+    else
+        labelset->known = labelset_2(encoder, labelset, view);
+    return labelset->known;
+}
+
+/* In front of the labels.  1.0: WriteRequest.timeseries = 1, with fields for labels; 2.0: Request.timeseries = 5, with labels_refs = 1. */
+static size_t head_put(uint8_t *head, enum protocol protocol, size_t labels, size_t rest)
+{
+    uint8_t *to = head;
+
+    *to++ = protocol == PROTOCOL_1 ? 0x0a : 0x2a;
+    if (protocol == PROTOCOL_1)
+        return (size_t)(record_put_varint(to, labels + rest) - head);
+    to = record_put_varint(to, 1 + record_varint_length(labels) + labels + rest);
     *to++ = 0x0a;
-    to = record_put_varint(to, refs);
-    from = encoder->refs.bytes + labels->offset;
-    to = put_bytes(to, from, labels->split);
-    to = put_bytes(to, named, named_length);
-    to = put_bytes(to, from + labels->split, labels->length - labels->split);
-    to = put_sample(encoder, to, sample, start);
-    *to++ = 0x2a;
-    *to++ = (uint8_t)metadata;
-    *to++ = 0x08;
-    *to++ = kind_of(reader->families[sample->family].kind);
-    if (family->help) {
+    return (size_t)(record_put_varint(to, labels) - head);
+}
+
+/* Head and labels.  The label set's first series has them as another one's first has; one behind it, as that: `as`. */
+static void labels_put(struct encoder *encoder, enum protocol protocol, const uint8_t *base, struct labelset *labelset,
+                       struct family *family, size_t rest, const struct shown *as, struct shown *shown)
+{
+    struct compressor *to = &encoder->series;
+    struct labelset *last = &encoder->last;
+    const uint8_t *labels = base + labelset->offset, *others = base + last->offset;
+    const uint32_t split = labelset->split;
+    const size_t length = labelset->length + family->length, at = to->raw;
+    uint8_t head[HEAD_MAX];
+
+    compress_again(to, head, head_put(head, protocol, length, rest),
+                   length == family->labels && rest == family->rest ? family->at : COMPRESS_NOWHERE);
+    shown->before_at = to->raw;
+    if (as)
+        compress_again(to, labels, split, as->before_at);
+    else
+        compress_like(to, labels, split, others, last->split, last->value.before_at);
+    family->at = at;
+    family->labels = length;
+    family->rest = rest;
+    compress_again(to, encoder->names.bytes + family->offset, family->length, family->name_at);
+    family->name_at = to->raw - family->length;
+    shown->after_at = to->raw;
+    if (as)
+        compress_again(to, labels + split, labelset->length - split, as->after_at);
+    else
+        compress_like(to, labels + split, labelset->length - split, others + last->split, last->length - last->split,
+                      last->value.after_at);
+    if (as)
+        return;
+    *last = *labelset;
+    last->value = *shown;
+}
+
+/* Sample, of both versions, is field 2 of a series: value = 1, timestamp = 2; 2.0: start_timestamp = 3.  Then 2.0's metadata. */
+static void sample_put(struct encoder *encoder, const struct record_sample *sample, size_t length, int64_t start_ms,
+                       struct family *family)
+{
+    const uint64_t bits = htole64(sample->bits);
+    const size_t as = family->time_ms == sample->time_ms && family->start_ms == start_ms ? family->behind_at : COMPRESS_NOWHERE;
+    uint8_t text[2 * SAMPLE_MAX] = {0x12, (uint8_t)length, 0x09}, *to = text + FRAME, *behind;
+
+    to = behind = put_bytes(to, &bits, sizeof(bits));
+    compress_literal(&encoder->series, text, (size_t)(to - text));
+    *to++ = 0x10;
+    to = put_bytes(to, encoder->time, encoder->time_length);
+    if (start_ms) {
         *to++ = 0x18;
-        to = record_put_varint(to, family->help);
+        to = record_put_varint(to, (uint64_t)start_ms);
     }
-    if (family->unit) {
-        *to++ = 0x20;
-        to = record_put_varint(to, family->unit);
+    to = put_bytes(to, encoder->names.bytes + family->offset + family->length, family->metadata);
+    family->behind_at = encoder->series.raw;
+    family->time_ms = sample->time_ms;
+    family->start_ms = start_ms;
+    compress_again(&encoder->series, behind, (size_t)(to - behind), as);
+}
+
+/* A series of which all but the value stands already: what is in front of the labels and behind the value in the family's last one,
+ * the labels in the label set's. */
+static void series_again(struct encoder *encoder, const struct labelset *labelset, struct family *family, const struct shown *as,
+                         struct shown *shown, uint64_t value, size_t head, size_t behind)
+{
+    struct compressor *to = &encoder->series;
+    const uint64_t bits = htole64(value), differ = value ^ as->bits;
+    const size_t same = differ ? (size_t)__builtin_ctzll(differ) / 8 : sizeof(bits), at = to->raw;
+
+    compress_copy(to, head + family->length, family->at);
+    family->at = at;
+    family->name_at = at + head;
+    shown->before_at = shown->after_at = to->raw;
+    compress_copy(to, labelset->length + FRAME + same, as->after_at);
+    compress_literal(to, (const uint8_t *)&bits + same, sizeof(bits) - same);
+    compress_copy(to, behind, family->behind_at);
+    family->behind_at = to->raw - behind;
+}
+
+static bool series_put(struct encoder *encoder, enum protocol protocol, const struct queue_flight *flight,
+                       const struct record_sample *sample, int64_t now_ms)
+{
+    struct compressor *to = &encoder->series;
+    struct family *family = &encoder->families[sample->family];
+    struct labelset *labelset = &encoder->labelsets[sample->labelset];
+    const int64_t start_ms = protocol == PROTOCOL_2 ? sample->start_ms : 0;
+    const size_t length = 10 + encoder->time_length + (start_ms ? 1 + record_varint_length((uint64_t)start_ms) : 0);
+    struct shown *shown = sample->bits ? &labelset->value : &labelset->zero, *other = sample->bits ? &labelset->zero : &labelset->value;
+    const struct shown *as;
+    struct shown now;
+    size_t labels, rest;
+
+    if ((!family->known && !family_know(encoder, protocol, family, now_ms)) ||
+        (!labelset->known && !labelset_know(encoder, protocol, labelset, flight)))
+        return false;
+    labels = labelset->length + family->length;
+    rest = 2 + length + family->metadata;
+    if (!compress_reserve(to, HEAD_MAX + labels + rest, PIECES))
+        return false;
+    as = shown->after_at != COMPRESS_NOWHERE ? shown : other->after_at != COMPRESS_NOWHERE ? other : NULL;
+    now = (struct shown){.bits = sample->bits, .start_ms = start_ms};
+    if (as && as->start_ms == start_ms && family->labels == labels && family->rest == rest && family->time_ms == sample->time_ms &&
+        family->start_ms == start_ms && !labelset->split && labels < COMPRESS_NEAR / 2 && compress_is_near(to, family->at) &&
+        compress_is_near(to, as->after_at)) {
+        series_again(encoder, labelset, family, as, &now, sample->bits, family->name_at - family->at, rest - FRAME - sizeof(uint64_t));
+    } else {
+        labels_put(encoder, protocol, protocol == PROTOCOL_1 ? flight->bytes : encoder->refs.bytes, labelset, family, rest, as, &now);
+        sample_put(encoder, sample, length, start_ms, family);
     }
-    encoder->series.length = (size_t)(to - encoder->series.bytes);
+    *shown = now;
     return true;
 }
 
 /* ---- Requests ------------------------------------------------------------------------------------------------------------ */
 
 /* A record's samples, as far as the window goes; below 0: no memory. */
-static int encode_record(struct encoder *encoder, enum protocol protocol, const struct parts_window *window, struct parts_body *out)
+static int encode_record(struct encoder *encoder, enum protocol protocol, const struct queue_flight *flight,
+                         const struct parts_window *window, struct parts_body *out)
 {
     const struct parts_reader *reader = &encoder->reader;
 
-    encoder->refs.length = encoder->names.length = 0;
+    for (; encoder->nfamilies < reader->record.nfamilies; encoder->nfamilies++)
+        encoder->families[encoder->nfamilies].at = COMPRESS_NOWHERE;
     for (uint32_t i = 0; i < reader->record.nfamilies; i++)
         encoder->families[i].known = false;
     for (uint32_t i = 0; i < reader->record.nlabelsets; i++)
@@ -395,53 +516,35 @@ static int encode_record(struct encoder *encoder, enum protocol protocol, const 
         const struct record_sample *sample = &reader->samples[i];
 
         if (out->samples == window->max_samples ||
-            (out->samples && encoder->series.length + encoder->symbols.length + encoder->metadata.length > window->max_bytes)) {
+            (out->samples && encoder->series.raw + encoder->symbols.length + encoder->metadata.length > window->max_bytes)) {
             out->more = true;
             return 0;
         }
         time_put(encoder, sample->time_ms);
-        if (protocol == PROTOCOL_1 ? !series_1(encoder, sample, window->now_ms) : !series_2(encoder, sample))
+        if (!series_put(encoder, protocol, flight, sample, window->now_ms))
             return -1;
         out->samples++;
     }
     return 0;
 }
 
-/* Snappy's block format. */
-static bool compress(struct encoder *encoder, const struct record_buffer *body, struct parts_body *out)
-{
-    size_t length = snappy_max_compressed_length(body->length);
-
-    encoder->compressed.length = 0;
-    if (!record_reserve(&encoder->compressed, length) ||
-        snappy_compress((const char *)body->bytes, body->length, (char *)encoder->compressed.bytes, &length) != SNAPPY_OK)
-        return false;
-    out->bytes = encoder->compressed.bytes;
-    out->length = length;
-    out->raw_length = body->length;
-    return true;
-}
-
 int encode(struct encoder *encoder, enum protocol protocol, const struct queue_flight *flight, const struct parts_window *window,
            struct parts_body *out)
 {
-    struct record_buffer *front = protocol == PROTOCOL_1 ? &encoder->series : &encoder->symbols;
-    const struct record_buffer *behind = protocol == PROTOCOL_1 ? &encoder->metadata : &encoder->series;
-
     *out = (struct parts_body){0};
     encoder->reader.next = encoder->reader.passed = 0;
-    encoder->series.length = encoder->symbols.length = encoder->metadata.length = 0;
+    encoder->symbols.length = encoder->refs.length = encoder->names.length = encoder->metadata.length = 0;
+    encoder->last = (struct labelset){.value = {.before_at = COMPRESS_NOWHERE, .after_at = COMPRESS_NOWHERE}};
+    encoder->nfamilies = 0;
+    compress_begin(&encoder->series);
     if (protocol == PROTOCOL_2 && !request_2(encoder))
         return -1;
     while (!out->more && parts_next(&encoder->reader, flight, window))
-        if (encode_record(encoder, protocol, window, out) < 0)
+        if (encode_record(encoder, protocol, flight, window, out) < 0)
             return -1;
     if (!out->samples)
         return 0;
-    if (!record_reserve(front, behind->length))
-        return -1;
-    if (behind->length)
-        memcpy(front->bytes + front->length, behind->bytes, behind->length);
-    front->length += behind->length;
-    return compress(encoder, front, out) ? 0 : -1;
+    out->raw_length = encoder->symbols.length + encoder->series.raw + encoder->metadata.length;
+    /* 1.0 has no symbols, and 2.0 has its metadata with the series. */
+    return compress_end(&encoder->series, &encoder->symbols, &encoder->metadata, &out->bytes, &out->length) ? 0 : -1;
 }

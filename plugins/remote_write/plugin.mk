@@ -1,6 +1,7 @@
+REMOTE_WRITE_ENCODE = plugins/remote_write/encode.c plugins/remote_write/encode.h plugins/remote_write/compress.c plugins/remote_write/compress.h
 if WITH_REMOTE_WRITE
 plugin_LTLIBRARIES += remote_write.la
-remote_write_la_SOURCES = plugins/remote_write/remote_write.c plugins/remote_write/encode.c plugins/remote_write/encode.h \
+remote_write_la_SOURCES = plugins/remote_write/remote_write.c $(REMOTE_WRITE_ENCODE) \
 	plugins/remote_write/verdict.c plugins/remote_write/verdict.h $(PUSH_HTTP)
 remote_write_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/push -DPUSH_NAME='"remote_write"'
 remote_write_la_CFLAGS = $(PLUGIN_CFLAGS)

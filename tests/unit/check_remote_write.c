@@ -4,6 +4,7 @@
  * compared with what went in, one by one.
  */
 #include "catalog.h"
+#include "compress.h"
 #include "encode.h"
 #include "record.h"
 #include "relabel.h"
@@ -29,6 +30,7 @@ struct made_up {
     uint32_t kind;
 };
 static struct made_up made_up[SERIES];
+static bool upper = true; /* with a label that belongs before __name__ */
 static struct weir_label external[] = {{"cluster", "c1"}, {"zone", "outer"}};
 
 static int series_info(struct weir_self *self, uint32_t handle, struct weir_series_info *info)
@@ -57,10 +59,11 @@ static void make_up(void)
         sprintf(one->value, "t%u\xe2\x82\xac", i / 7);
         one->kind = (const uint32_t[]){WEIR_GAUGE, WEIR_COUNTER, WEIR_UNKNOWN, WEIR_INFO, WEIR_HISTOGRAM, WEIR_SUMMARY,
                                        WEIR_COUNTER}[i % 7];
-        one->labels[0] = (struct weir_label){"Upper", "before"};
-        one->labels[1] = (struct weir_label){"a_table", one->value};
-        one->labels[2] = (struct weir_label){"zone", "inner"};
-        one->nlabels = 3;
+        one->nlabels = 0;
+        if (upper)
+            one->labels[one->nlabels++] = (struct weir_label){"Upper", "before"};
+        one->labels[one->nlabels++] = (struct weir_label){"a_table", one->value};
+        one->labels[one->nlabels++] = (struct weir_label){"zone", "inner"};
     }
 }
 
@@ -187,10 +190,11 @@ static uint32_t check_sample(const char *name, const char *table, double value, 
 /* Name and value of each label, sorted, all of them. */
 static void check_labels(const char *const (*labels)[2], size_t count)
 {
-    static const char *const expected[][2] = {{"Upper", "before"}, {"__name__", NULL}, {"a_table", NULL}, {"cluster", "c1"},
-                                              {"instance", "here"}, {"job", "weir"}, {"zone", "inner"}};
+    static const char *const all[][2] = {{"Upper", "before"}, {"__name__", NULL}, {"a_table", NULL}, {"cluster", "c1"},
+                                         {"instance", "here"}, {"job", "weir"}, {"zone", "inner"}};
+    const char *const (*expected)[2] = &all[upper ? 0 : 1];
 
-    ck_assert_uint_eq(count, 7);
+    ck_assert_uint_eq(count, upper ? 7 : 6);
     for (size_t i = 0; i < count; i++) {
         ck_assert_str_eq(labels[i][0], expected[i][0]);
         if (expected[i][1])
@@ -215,7 +219,7 @@ static uint64_t check_1(const struct parts_body *encoded, unsigned *metadata)
             labels[k][1] = series->labels[k]->value;
         }
         check_labels((const char *const (*)[2])labels, series->n_labels);
-        check_sample(labels[1][1], labels[2][1], series->samples[0]->value, series->samples[0]->timestamp);
+        check_sample(labels[upper][1], labels[upper + 1][1], series->samples[0]->value, series->samples[0]->timestamp);
     }
     for (size_t i = 0; i < request->n_metadata; i++) {
         const Write1__Metadata *one = request->metadata[i];
@@ -255,7 +259,7 @@ static uint64_t check_2(const struct parts_body *encoded)
             used[series->labels_refs[k]] = 1;
         }
         check_labels((const char *const (*)[2])labels, series->n_labels_refs / 2);
-        number = check_sample(labels[1][1], labels[2][1], series->samples[0]->value, series->samples[0]->timestamp);
+        number = check_sample(labels[upper][1], labels[upper + 1][1], series->samples[0]->value, series->samples[0]->timestamp);
         ck_assert_int_eq(series->samples[0]->start_timestamp, number % 7 == 1 && number % 11 != 7 ? TIME_MS - 1000 : 0);
         ck_assert_ptr_nonnull(series->metadata);
         ck_assert_int_eq((int)series->metadata->type, ((const int[]){2, 1, 0, 6, 3, 5, 1})[number % 7]);
@@ -286,6 +290,7 @@ START_TEST(requests)
     struct catalog *catalog;
     struct queue_flight flight;
 
+    upper = _i == 0;
     make_up();
     catalog = catalog_of(relabel);
     flight = flight_make(catalog);
@@ -330,6 +335,74 @@ START_TEST(requests)
     queue_flight_free(&flight);
     catalog_free(catalog);
     relabel_free(relabel);
+}
+
+/* ---- Blocks -------------------------------------------------------------------------------------------------------------- */
+
+#define BLOCK_BYTES (1u << 20)
+static uint32_t seed = 1;
+static uint32_t chance(uint32_t below)
+{
+    seed = seed * 1664525 + 1013904223;
+    return (seed >> 8) % below;
+}
+
+/* Pieces of all kinds, near and far, long and short: what comes out is what went in. */
+START_TEST(blocks)
+{
+    static uint8_t raw[2 * BLOCK_BYTES], whole[2 * BLOCK_BYTES + 2000];
+    struct record_buffer front = {whole, 0, 0}, behind = {raw + 2 * BLOCK_BYTES - 999, 0, 0};
+    struct compressor compressor = {0};
+
+    for (uint32_t turn = 0; turn < 30; turn++) {
+        size_t length = 0, got, unpacked;
+        const uint8_t *bytes;
+
+        seed = turn + 1;
+        compress_begin(&compressor);
+        for (uint32_t pieces = chance(20000); pieces && length < BLOCK_BYTES; pieces--) {
+            uint32_t more = chance(4) ? chance(70) : chance(500), at = length ? chance((uint32_t)length) : 0;
+            uint8_t *piece = raw + length;
+
+            if (chance(3)) /* as far back as the one before, or only a little */
+                at = length > compressor.distance && chance(2) ? (uint32_t)(length - compressor.distance)
+                                                               : (uint32_t)(length - chance(length < 300 ? (uint32_t)length + 1 : 300));
+            if (at + more > length)
+                more = (uint32_t)length - at;
+            ck_assert(compress_reserve(&compressor, 600, 3));
+            switch (length > 1000 ? chance(3) : 0) {
+            case 0:
+                more = chance(300);
+                for (uint32_t i = 0; i < more; i++)
+                    piece[i] = (uint8_t)chance(256);
+                compress_literal(&compressor, piece, more);
+                break;
+            case 1:
+                memmove(piece, raw + at, more);
+                compress_again(&compressor, piece, more, chance(20) ? at : COMPRESS_NOWHERE);
+                break;
+            default: /* bytes are put in, or left out, and are others */
+                memmove(piece, raw + at, more);
+                got = more;
+                if (more) {
+                    piece[chance(more)] ^= 1;
+                    more -= chance(more);
+                }
+                compress_like(&compressor, piece, more, raw + at, got, chance(20) ? at : COMPRESS_NOWHERE);
+                break;
+            }
+            length += more;
+            ck_assert_uint_eq(compressor.raw, length);
+        }
+        front.length = turn % 3 * 400;
+        behind.length = turn % 2 * 999;
+        ck_assert(compress_end(&compressor, &front, &behind, &bytes, &got));
+        ck_assert_int_eq(snappy_uncompressed_length((const char *)bytes, got, &unpacked), SNAPPY_OK);
+        ck_assert_uint_eq(unpacked, front.length + length + behind.length);
+        ck_assert_int_eq(snappy_uncompress((const char *)bytes, got, (char *)whole, &unpacked), SNAPPY_OK);
+        ck_assert(memcmp(whole + front.length, raw, length) == 0);
+    }
+    compress_free(&compressor);
 }
 
 /* What is told is told again after a while, and not before. */
@@ -678,7 +751,8 @@ int main(void)
     int failed;
 
     tcase_set_timeout(tests, 120);
-    tcase_add_test(tests, requests);
+    tcase_add_loop_test(tests, requests, 0, 2);
+    tcase_add_test(tests, blocks);
     tcase_add_test(tests, metadata_again);
     tcase_add_test(tests, records_are_bounded);
     tcase_add_test(tests, records_cut);
