@@ -94,7 +94,7 @@ static uint8_t *put_field(uint8_t *to, uint8_t tag, const struct record_text *te
 static uint8_t *put_sample(struct encoder *encoder, uint8_t *to, const struct record_sample *sample, bool start)
 {
     size_t length = 10 + encoder->time_length + (start ? 1 + record_varint_length((uint64_t)sample->start_ms) : 0);
-    const uint64_t bits = htole64(sample->bits);
+    const uint64_t bits = htole64(record_sample_bits(sample));
 
     *to++ = 0x12; /* TimeSeries.samples */
     *to++ = (uint8_t)length;
