@@ -1,17 +1,16 @@
 /* graphite.c - pushes all samples to a receiver of Graphite's plaintext protocol: options, life, figures.
  *
- * What is consumed is queued on disk (push.h) before consume returns; the sender (send.h) takes it from there, as lines (lines.h).
+ * What is consumed is queued on disk (push.h) before consume returns, and carried from there (tcp_carrier.h) as lines (lines.h).
  * Threads: the instance's own consumes and collects; the sender and the queue have one each.
  */
 #include "lines.h"
 #include "push.h"
-#include "send.h"
+#include "tcp_carrier.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DRAIN_NS INT64_C(1500000000) /* at the end; all instances share 4.5 s */
 #define SECOND_NS INT64_C(1000000000)
 
 struct graphite_config {
@@ -35,20 +34,12 @@ static const struct weir_option options[] = {
     PUSH_LABEL_OPTIONS(struct graphite_config),
     {.name = NULL}};
 
-enum { RETRIED, ACKED_TIME, BACKOFF, BYTES, FIGURES }; /* with the label endpoint alone */
-static const struct weir_family families[FIGURES] = {
-    [RETRIED] = PUSH_COUNTER("samples_retried_total", NULL, "Samples that were sent again"),
-    [ACKED_TIME] = PUSH_GAUGE("highest_acked_timestamp_seconds", "seconds",
-                              "When the newest sample that has arrived had come into the queue"),
-    [BACKOFF] = PUSH_GAUGE("backoff_seconds", "seconds", "Until the next attempt, after one that failed"),
-    [BYTES] = PUSH_COUNTER("sent_bytes_total", "bytes", "Bytes of lines sent, attempts that failed included"),
-};
 enum { CONNECTIONS, SKIPPED, LABELLED }; /* with one label more */
 static const struct weir_family labelled[LABELLED] = {
     [CONNECTIONS] = PUSH_COUNTER("connections_total", NULL, "Attempts to send, by their result"),
     [SKIPPED] = PUSH_COUNTER("samples_skipped_total", NULL, "Samples that the format has no word for, and that were not accepted"),
 };
-static const char *const result_names[SEND_RESULTS] = {"arrived", "failed"};
+static const char *const result_names[TCP_RESULTS] = {"arrived", "failed"};
 enum { STALE, NOT_FINITE, SKIPS };
 static const char *const skip_names[SKIPS] = {"stale", "not_finite"};
 
@@ -56,19 +47,12 @@ struct graphite {
     struct weir_self *self;
     const struct graphite_config *config;
     struct push *push;
-    struct sender *sender; /* between start and stop */
+    struct tcp_carrier *carrier; /* between start and stop */
     uint64_t skipped[SKIPS];
-    uint32_t series[FIGURES], results[SEND_RESULTS], skips[SKIPS];
+    uint32_t results[TCP_RESULTS], skips[SKIPS];
 };
 
 static const struct weir_host *host;
-
-static void tell(void *context, bool bad, const char *text)
-{
-    const struct graphite *graphite = context;
-
-    host->log(graphite->self, bad ? WEIR_WARNING : WEIR_NOTICE, "%s", text);
-}
 
 /* ---- Sink and source ----------------------------------------------------------------------------------------------------- */
 
@@ -100,20 +84,16 @@ static int consume(void *state, const struct weir_batch *batch)
 static int collect(void *state, const struct weir_pass *pass)
 {
     const struct graphite *graphite = state;
-    const uint32_t *series = graphite->series;
-    struct weir_value values[PUSH_VALUES_MAX + FIGURES + SEND_RESULTS + SKIPS];
+    struct weir_value values[PUSH_VALUES_MAX + TCP_RESULTS + SKIPS];
     struct push_row row = {.values = values};
+    uint64_t flights[TCP_RESULTS];
     struct sender_figures sender;
 
     (void)pass;
-    push_values(graphite->push, &row);
-    sender_figures(graphite->sender, &sender);
-    push_row_u64(&row, series[RETRIED], sender.retried_samples);
-    push_row_f64(&row, series[ACKED_TIME], (double)sender.acked_ms / 1e3);
-    push_row_f64(&row, series[BACKOFF], sender.backoff_seconds);
-    push_row_u64(&row, series[BYTES], sender.bytes);
-    for (size_t i = 0; i < SEND_RESULTS; i++)
-        push_row_u64(&row, graphite->results[i], sender.flights[i]);
+    tcp_carrier_figures(graphite->carrier, &sender, flights);
+    push_values(graphite->push, &sender, &row);
+    for (size_t i = 0; i < TCP_RESULTS; i++)
+        push_row_u64(&row, graphite->results[i], flights[i]);
     for (size_t i = 0; i < SKIPS; i++)
         push_row_u64(&row, graphite->skips[i], graphite->skipped[i]);
     return host->publish(graphite->self, row.values, row.count);
@@ -124,7 +104,7 @@ static int collect(void *state, const struct weir_pass *pass)
 static int check(struct weir_self *self, const void *given)
 {
     const struct graphite_config *config = given;
-    const char *wrong = send_check(config->address);
+    const char *wrong = tcp_carrier_check(config->address);
     struct lines *lines;
 
     if (wrong)
@@ -150,9 +130,7 @@ static int create(struct weir_self *self, const void *given, void **state)
     graphite->config = config;
     status = push_create(&graphite->push, &push);
     if (status >= 0)
-        status = push_series(graphite->push, families, FIGURES, graphite->series);
-    if (status >= 0)
-        status = push_labelled(graphite->push, &labelled[CONNECTIONS], "result", result_names, SEND_RESULTS, graphite->results);
+        status = push_labelled(graphite->push, &labelled[CONNECTIONS], "result", result_names, TCP_RESULTS, graphite->results);
     if (status >= 0)
         status = push_labelled(graphite->push, &labelled[SKIPPED], "reason", skip_names, SKIPS, graphite->skips);
     return status;
@@ -162,17 +140,14 @@ static int start(void *state)
 {
     struct graphite *graphite = state;
     const struct graphite_config *config = graphite->config;
-    const struct send_options send = {
-        .address = config->address, .template = config->template, .max_samples = (uint64_t)config->max_samples,
-        .deadline_ms = config->batch_deadline_ns / 1000000, .timeout_ms = config->send_timeout_ns / 1000000,
-        .max_age_ms = config->push.queue_max_age_ns / 1000000, .wall_ns = host->wall_ns, .now_ns = host->now_ns, .tell = tell,
-        .context = graphite};
-    struct queue *queue;
-    int status = push_start(graphite->push, &queue);
+    struct tcp_carrier_options carrier = {
+        .sender.deadline_ms = config->batch_deadline_ns / 1000000, .address = config->address, .template = config->template,
+        .max_samples = (uint64_t)config->max_samples, .timeout_ms = config->send_timeout_ns / 1000000};
+    int status = push_start(graphite->push, &carrier.sender);
 
     if (status < 0)
         return status;
-    if (sender_start(&graphite->sender, &send, queue) < 0) {
+    if (tcp_carrier_start(&graphite->carrier, &carrier) < 0) {
         push_stop(graphite->push);
         return host->fail(graphite->self, WEIR_ENOMEM, "no memory, or no thread, for the sender");
     }
@@ -183,9 +158,9 @@ static int stop(void *state)
 {
     struct graphite *graphite = state;
 
-    if (graphite->sender)
-        sender_stop(graphite->sender, host->now_ns() + DRAIN_NS);
-    graphite->sender = NULL;
+    if (graphite->carrier)
+        tcp_carrier_stop(graphite->carrier);
+    graphite->carrier = NULL;
     push_stop(graphite->push);
     return WEIR_OK;
 }

@@ -147,20 +147,12 @@ static int around_make(struct lines *lines, struct around *around, const struct 
 
 /* ---- Lines --------------------------------------------------------------------------------------------------------------- */
 
-static double number_of(const struct record_sample *sample)
-{
-    double value;
-
-    memcpy(&value, &sample->bits, sizeof(value));
-    return value;
-}
-
 static int put_line(struct lines *lines, const struct around *around, const struct record_sample *sample, struct lines_record *out)
 {
     const struct record_text *name = &lines->reader.families[sample->family].name;
     const size_t most = around->length + name->length + NUMBERS_MAX;
     const char *from = (const char *)lines->texts.bytes + around->offset;
-    const double value = number_of(sample);
+    const double value = record_sample_f64(sample);
     char *to;
 
     if (!isfinite(value) || around->refused || most > LINES_LENGTH_MAX || sample->time_ms < 0 || !name->length) {

@@ -276,13 +276,22 @@ static bool order_add(struct encoder *encoder, uint64_t number, uint32_t metric,
     return true;
 }
 
-/* NumberDataPoint: start_time_unix_nano = 2, time_unix_nano = 3, as_double = 4, attributes = 7, flags = 8; in its frame of
- * data_points = 1, of both Gauge and Sum. */
+/* NumberDataPoint: as_double = 4, as_int = 6.  A sum's integers are integers; a gauge's are not: its next value may be below zero,
+ * for which samples have doubles alone, and no series is to change its type. */
+static uint8_t *put_value(uint8_t *to, const struct record_sample *sample, bool sum)
+{
+    if (sum && sample->kind == RECORD_U64 && sample->bits <= INT64_MAX)
+        return put_fixed(to, 0x31, sample->bits);
+    return put_fixed(to, 0x21, record_sample_bits(sample));
+}
+
+/* NumberDataPoint: start_time_unix_nano = 2, time_unix_nano = 3, attributes = 7, flags = 8; in its frame of data_points = 1, of
+ * both Gauge and Sum. */
 static bool point_put(struct encoder *encoder, uint64_t number, const struct record_sample *sample)
 {
     struct family *family = &encoder->families[sample->family];
     struct labelset *labels = &encoder->labelsets[sample->labelset];
-    const bool stale = sample->bits == RECORD_STALE;
+    const bool stale = sample->kind == RECORD_STALENESS;
     struct item *metric;
     bool start;
     size_t length;
@@ -305,7 +314,7 @@ static bool point_put(struct encoder *encoder, uint64_t number, const struct rec
         to = put_fixed(to, 0x11, (uint64_t)sample->start_ms * 1000000);
     to = put_fixed(to, 0x19, (uint64_t)sample->time_ms * 1000000);
     if (!stale)
-        to = put_fixed(to, 0x21, sample->bits);
+        to = put_value(to, sample, metric->sum);
     to = put_bytes(to, encoder->attributes.bytes + labels->offset, labels->length);
     if (stale)
         to = put_bytes(to, "\x40\x01", 2); /* FLAG_NO_RECORDED_VALUE */

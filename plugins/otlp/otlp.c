@@ -1,10 +1,10 @@
 /* otlp.c - pushes all samples to a receiver of OpenTelemetry's OTLP/HTTP: options, life, the protocol's table.
  *
- * What is consumed is queued on disk before consume returns, and sent from there (plugins/push/endpoint.h); here is the protocol.
+ * What is consumed is queued on disk before consume returns, and sent from there (plugins/push/http_push.h); here is the protocol.
  * Threads: the instance's own consumes and collects; the encoder is the carrier's.
  */
 #include "encode.h"
-#include "endpoint.h"
+#include "http_push.h"
 #include "verdict.h"
 
 #include <curl/curl.h>
@@ -13,20 +13,20 @@
 #define EXAMPLE "http://localhost:4318/v1/metrics"
 
 struct otlp_config {
-    struct endpoint_config endpoint;
+    struct http_push_config http;
     struct push_config push;
 };
 static const struct weir_option options[] = {
-    ENDPOINT_URL_OPTION(struct otlp_config, EXAMPLE),
+    HTTP_PUSH_URL_OPTION(struct otlp_config, EXAMPLE),
     PUSH_QUEUE_OPTIONS(struct otlp_config),
-    ENDPOINT_REQUEST_OPTIONS(struct otlp_config),
+    HTTP_PUSH_REQUEST_OPTIONS(struct otlp_config),
     PUSH_LABEL_OPTIONS(struct otlp_config),
-    ENDPOINT_ACCESS_OPTIONS(struct otlp_config),
+    HTTP_PUSH_ACCESS_OPTIONS(struct otlp_config),
     {.name = NULL}};
 
 struct otlp {
     struct weir_self *self;
-    struct endpoint *endpoint;
+    struct http_push *http;
     struct encoder *encoder;
 };
 
@@ -56,14 +56,15 @@ static const char *const *headers(unsigned format)
     return lines;
 }
 
-static enum verdict judge(void *state, struct answer *answer, unsigned format, uint64_t samples, uint64_t *taken)
+static enum verdict judge(void *state, uint32_t request, struct answer *answer, unsigned format, uint64_t samples, uint64_t *taken)
 {
     (void)state;
+    (void)request;
     (void)format;
     return verdict_of(answer, samples, taken);
 }
 
-static const struct carrier_protocol protocol = {.format = format, .encode = encode_window, .headers = headers, .verdict = judge};
+static const struct http_protocol protocol = {.format = format, .encode = encode_window, .headers = headers, .verdict = judge};
 
 /* ---- Sink and source ----------------------------------------------------------------------------------------------------- */
 
@@ -71,17 +72,17 @@ static int consume(void *state, const struct weir_batch *batch)
 {
     const struct otlp *otlp = state;
 
-    return push_consume(endpoint_push(otlp->endpoint), batch);
+    return push_consume(http_push_base(otlp->http), batch);
 }
 
 static int collect(void *state, const struct weir_pass *pass)
 {
     const struct otlp *otlp = state;
-    struct weir_value values[ENDPOINT_VALUES_MAX];
+    struct weir_value values[HTTP_PUSH_VALUES_MAX];
     struct push_row row = {.values = values};
 
     (void)pass;
-    endpoint_values(otlp->endpoint, &row);
+    http_push_values(otlp->http, &row);
     return host->publish(otlp->self, row.values, row.count);
 }
 
@@ -92,15 +93,15 @@ static int check(struct weir_self *self, const void *given)
     static const char *const reserved[] = {NULL};
     const struct otlp_config *config = given;
 
-    return endpoint_check(host, self, &config->endpoint, &config->push, EXAMPLE, reserved);
+    return http_push_check(host, self, &config->http, &config->push, EXAMPLE, reserved);
 }
 
 static int create(struct weir_self *self, const void *given, void **state)
 {
     struct otlp *otlp = calloc(1, sizeof(*otlp));
     const struct otlp_config *config = given;
-    const struct endpoint_options endpoint = {.host = host, .self = self, .config = &config->endpoint, .push = &config->push,
-                                              .protocol = &protocol, .state = otlp};
+    const struct http_push_options http = {.host = host, .self = self, .config = &config->http, .push = &config->push,
+                                           .protocol = &protocol, .state = otlp};
 
     if (!otlp)
         return WEIR_ENOMEM;
@@ -109,21 +110,21 @@ static int create(struct weir_self *self, const void *given, void **state)
     otlp->encoder = encoder_new(config->push.external_labels.items, config->push.external_labels.count);
     if (!otlp->encoder)
         return WEIR_ENOMEM;
-    return endpoint_create(&otlp->endpoint, &endpoint);
+    return http_push_create(&otlp->http, &http);
 }
 
 static int start(void *state)
 {
     const struct otlp *otlp = state;
 
-    return endpoint_start(otlp->endpoint);
+    return http_push_start(otlp->http);
 }
 
 static int stop(void *state)
 {
     const struct otlp *otlp = state;
 
-    endpoint_stop(otlp->endpoint);
+    http_push_stop(otlp->http);
     return WEIR_OK;
 }
 
@@ -131,7 +132,7 @@ static void destroy(void *state)
 {
     struct otlp *otlp = state;
 
-    endpoint_free(otlp->endpoint);
+    http_push_free(otlp->http);
     encoder_free(otlp->encoder);
     free(otlp);
 }
@@ -144,7 +145,7 @@ static int sender_command(void *state, struct weir_call *call, int argc, const c
     const struct otlp *otlp = state;
 
     (void)argv;
-    return endpoint_command(otlp->endpoint, call, argc, names);
+    return http_push_command(otlp->http, call, argc, names);
 }
 
 /* Of a directory that a collector may have open; reads only. */
@@ -152,12 +153,12 @@ static int queue_command(void *state, struct weir_call *call, int argc, const ch
 {
     const struct otlp *otlp = state;
 
-    return push_command(endpoint_push(otlp->endpoint), call, argc, argv);
+    return push_command(http_push_base(otlp->http), call, argc, argv);
 }
 
 static const struct weir_command commands[] = {
     PUSH_COMMAND(queue_command),
-    ENDPOINT_COMMAND(sender_command),
+    HTTP_PUSH_COMMAND(sender_command),
     {.name = NULL}};
 static const struct weir_plugin plugin = {
     .size = sizeof(plugin),

@@ -57,6 +57,11 @@ static int64_t retry_after_ms(const char *value, int64_t wall_s)
     return seconds * 1000 < RETRY_AFTER_MIN_MS ? RETRY_AFTER_MIN_MS : seconds * 1000;
 }
 
+bool answer_head_begins(const char *line, size_t length)
+{
+    return length > 5 && memcmp(line, "HTTP/", 5) == 0;
+}
+
 bool answer_header(struct answer *answer, const char *line, size_t length, int64_t wall_s)
 {
     char value[64];
@@ -64,13 +69,10 @@ bool answer_header(struct answer *answer, const char *line, size_t length, int64
     answer->header_bytes += length;
     if (answer->header_bytes > ANSWER_HEADERS_MAX)
         return false;
-    if (length > 5 && memcmp(line, "HTTP/", 5) == 0) { /* another response: what was told by one with 1xx is void */
-        answer->written_told = false;
-        answer->written = 0;
+    if (answer_head_begins(line, length))
         answer->retry_after_ms = -1;
-    } else if (answer_value(line, length, "Retry-After", value, sizeof(value))) {
+    else if (answer_value(line, length, "Retry-After", value, sizeof(value)))
         answer->retry_after_ms = retry_after_ms(value, wall_s);
-    }
     return true;
 }
 

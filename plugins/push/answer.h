@@ -1,7 +1,7 @@
 /* answer.h - what a receiver answered by HTTP, and what can follow from it.
  *
  * Pure functions of their arguments; the answer comes in pieces, of any bytes, and is bounded.  What its own headers and its body
- * mean is the protocol's to say (carrier.h).
+ * mean is the protocol's to say (http_carrier.h).
  */
 #ifndef PUSH_ANSWER_H
 #define PUSH_ANSWER_H
@@ -20,8 +20,6 @@
 
 struct answer {
     int status;              /* 0: none */
-    bool written_told;       /* the protocol's to set, as is `written`: whether the receiver says what it has written */
-    uint64_t written;        /* of samples; 0 where it is not told */
     int64_t retry_after_ms;  /* below 0: not told */
     size_t header_bytes, body_bytes;
     char body[ANSWER_KEPT_MAX];
@@ -33,6 +31,8 @@ void answer_begin(struct answer *answer);
 bool answer_value(const char *line, size_t length, const char *name, char *value, size_t size);
 /* Whether it is digits alone, and some. */
 bool answer_is_number(const char *text);
+/* Whether a line begins a head: what was told by one before, of an answer with 1xx, is void. */
+bool answer_head_begins(const char *line, size_t length);
 /* One line of a head; false: there are too many bytes of them.  wall_s is for dates. */
 bool answer_header(struct answer *answer, const char *line, size_t length, int64_t wall_s);
 /* A piece of the body; false: there are too many. */
@@ -41,7 +41,7 @@ bool answer_body(struct answer *answer, const char *bytes, size_t length);
 void answer_text(const struct answer *answer, char out[ANSWER_TEXT_SIZE]);
 
 enum verdict {
-    VERDICT_DONE,     /* taken, as far as `written` says where it is told */
+    VERDICT_DONE,     /* taken, as far as the answer says */
     VERDICT_RETRY,    /* the same again, later */
     VERDICT_REJECTED, /* final */
     VERDICT_SPLIT,    /* in smaller pieces */

@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #define IDENTITY "queue"
-#define IDENTITY_TEXT "weir remote_write queue %u\n"
+#define IDENTITY_TEXT "weir queue %u\n"
+#define IDENTITY_TEXT_FORMER "weir remote_write queue %u\n" /* of queues that earlier weirs made, whichever plugin's */
 
 static int fail(char *why, size_t why_size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static int fail(char *why, size_t why_size, const char *format, ...)
@@ -164,17 +165,29 @@ bool directory_is_locked(const struct directory *directory)
     return fcntl(directory->identity_fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
+/* The format that a marker names; 0: it is none. */
+static unsigned identity_format(const char *text)
+{
+    char again[64] = "";
+    unsigned format = 0;
+
+    if (sscanf(text, IDENTITY_TEXT, &format) == 1)
+        snprintf(again, sizeof(again), IDENTITY_TEXT, format);
+    else if (sscanf(text, IDENTITY_TEXT_FORMER, &format) == 1)
+        snprintf(again, sizeof(again), IDENTITY_TEXT_FORMER, format);
+    return strcmp(text, again) == 0 ? format : 0;
+}
+
 static int identity_check(int fd, const char *path, char *why, size_t why_size)
 {
-    char text[64] = "", again[64];
+    char text[64] = "";
     ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
-    unsigned format = 0;
+    unsigned format;
 
     if (length < 0)
         return fail(why, why_size, "could not read \"%s/" IDENTITY "\": %s", path, strerror(errno));
-    if (sscanf(text, IDENTITY_TEXT, &format) == 1)
-        snprintf(again, sizeof(again), IDENTITY_TEXT, format);
-    if (!format || strcmp(text, again) != 0)
+    format = identity_format(text);
+    if (!format)
         return fail(why, why_size, "\"%s\" is not a queue: its file \"" IDENTITY "\" is something else; "
                                    "give queue_dir another directory", path);
     if (format > QUEUE_FORMAT)

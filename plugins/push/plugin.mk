@@ -4,6 +4,7 @@ PUSH_QUEUE = plugins/push/queue.c plugins/push/queue.h plugins/push/segment.c pl
 PUSH_RECORDS = plugins/push/catalog.c plugins/push/catalog.h plugins/push/record.c plugins/push/record.h plugins/push/relabel.c \
 	plugins/push/relabel.h
 PUSH_PARTS = plugins/push/parts.c plugins/push/parts.h
-PUSH = plugins/push/push.c plugins/push/push.h plugins/push/backoff.h $(PUSH_RECORDS) $(PUSH_QUEUE)
-PUSH_HTTP = plugins/push/endpoint.c plugins/push/endpoint.h plugins/push/carrier.c plugins/push/carrier.h plugins/push/answer.c \
-	plugins/push/answer.h $(PUSH_PARTS) $(PUSH)
+PUSH = plugins/push/push.c plugins/push/push.h plugins/push/sender.c plugins/push/sender.h plugins/push/backoff.h $(PUSH_RECORDS) \
+	$(PUSH_QUEUE)
+PUSH_HTTP = plugins/push/http_push.c plugins/push/http_push.h plugins/push/http_carrier.c plugins/push/http_carrier.h \
+	plugins/push/answer.c plugins/push/answer.h $(PUSH_PARTS) $(PUSH)

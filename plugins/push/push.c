@@ -18,7 +18,7 @@ struct group_time { /* of a group, by its id */
 /* With the label endpoint alone. */
 enum {
     ACCEPTED, SENT, PENDING, QUEUE_BYTES, QUEUE_MEMORY, QUEUE_SEGMENTS, QUEUE_OLDEST, WRITE_FAILURES, SYNC_FAILURES, ENQUEUED_TIME,
-    FIGURES
+    ACKED_TIME, RETRIED, BACKOFF, BYTES, FIGURES
 };
 struct push {
     const struct weir_host *host;
@@ -73,6 +73,11 @@ static const struct weir_family families[FIGURES] = {
     [WRITE_FAILURES] = PUSH_COUNTER("queue_write_failures_total", NULL, "Writes to the queue's files that failed"),
     [SYNC_FAILURES] = PUSH_COUNTER("queue_sync_failures_total", NULL, "Syncs of the queue's files that failed"),
     [ENQUEUED_TIME] = PUSH_GAUGE("highest_enqueued_timestamp_seconds", "seconds", "When the newest sample came into the queue"),
+    [ACKED_TIME] = PUSH_GAUGE("highest_acked_timestamp_seconds", "seconds",
+                              "When the newest sample that has arrived had come into the queue"),
+    [RETRIED] = PUSH_COUNTER("samples_retried_total", NULL, "Samples that were sent again"),
+    [BACKOFF] = PUSH_GAUGE("backoff_seconds", "seconds", "Until the next attempt, after one that failed"),
+    [BYTES] = PUSH_COUNTER("sent_bytes_total", "bytes", "Bytes sent, as they went, attempts that failed included"),
 };
 enum { FAILED, DROPPED, SERIES, LABELLED }; /* with one label more */
 static const struct weir_family labelled[LABELLED] = {
@@ -88,7 +93,7 @@ static const char *endpoint(const struct push *push)
     return push->host->name(push->self);
 }
 
-/* ---- What the queue asks for --------------------------------------------------------------------------------------------- */
+/* ---- What the queue and the sender ask for ------------------------------------------------------------------------------- */
 
 static int64_t wall_ms(void *context)
 {
@@ -205,7 +210,7 @@ void push_row_f64(struct push_row *row, uint32_t series, double value)
     row->values[row->count++] = (struct weir_value){.series = series, .flags = WEIR_F64, .value.f64 = value};
 }
 
-void push_values(struct push *push, struct push_row *row)
+void push_values(struct push *push, const struct sender_figures *sender, struct push_row *row)
 {
     const uint32_t *series = push->series;
     struct queue_figures queue;
@@ -223,6 +228,10 @@ void push_values(struct push *push, struct push_row *row)
     push_row_u64(row, series[WRITE_FAILURES], queue.write_failures);
     push_row_u64(row, series[SYNC_FAILURES], queue.sync_failures);
     push_row_f64(row, series[ENQUEUED_TIME], (double)queue.newest_ms / 1e3);
+    push_row_f64(row, series[ACKED_TIME], (double)sender->acked_ms / 1e3);
+    push_row_u64(row, series[RETRIED], sender->retried_samples);
+    push_row_f64(row, series[BACKOFF], sender->backoff_seconds);
+    push_row_u64(row, series[BYTES], sender->bytes);
     for (size_t i = 0; i < QUEUE_OUTCOMES; i++)
         if (i != QUEUE_SENT)
             push_row_u64(row, push->outcomes[i], queue.outcomes[i]);
@@ -399,7 +408,7 @@ static void *syncer_main(void *context)
     return NULL;
 }
 
-int push_start(struct push *push, struct queue **queue)
+int push_start(struct push *push, struct sender_options *sender)
 {
     const struct push_config *config = push->config;
     const struct queue_options options = {.directory = push->directory, .max_bytes = (uint64_t)config->queue_max_bytes,
@@ -416,7 +425,12 @@ int push_start(struct push *push, struct queue **queue)
         push->queue = NULL;
         return push->host->fail(push->self, WEIR_ENOMEM, "no thread for the queue");
     }
-    *queue = push->queue;
+    sender->queue = push->queue;
+    sender->max_age_ms = options.max_age_ms;
+    sender->wall_ns = push->host->wall_ns;
+    sender->now_ns = push->host->now_ns;
+    sender->tell = tell;
+    sender->context = push;
     return WEIR_OK;
 }
 

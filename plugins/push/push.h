@@ -1,16 +1,16 @@
 /* push.h - what all plugins share that push samples through a queue on disk: options, the sink, figures, the command `queue`.
  *
  * What is consumed is named (catalog.h), made into records (record.h) and queued (queue.h) before push_consume returns.  The plugin
- * adds what takes records from the queue, encodes them, carries them away and settles what became of them.
+ * adds a carrier, which a sender (sender.h) has carry records from the queue.
  * The plugin is compiled with PUSH_NAME, its name as a string: figures, the queue's folder and texts begin with it.
- * Threads: the instance's own for all here; the queue is made durable once a second by a thread of its own, and its taker is the
- * plugin's.
+ * Threads: the instance's own for all here; the queue is made durable once a second by a thread of its own, and its taker is
+ * the sender.
  */
 #ifndef PUSH_PUSH_H
 #define PUSH_PUSH_H
 
-#include "queue.h"
 #include "relabel.h"
+#include "sender.h"
 
 #include <weir_plugin.h>
 
@@ -64,8 +64,8 @@ struct push;
 /* Also where it fails, *out is to be freed.  push_free of NULL is nothing. */
 int push_create(struct push **out, const struct push_options *options);
 void push_free(struct push *push);
-/* Opens the queue, which is the plugin's to take from until push_stop closes it. */
-int push_start(struct push *push, struct queue **queue);
+/* Opens the queue, until push_stop closes it, and fills in what a sender has to know, but for deadline_ms. */
+int push_start(struct push *push, struct sender_options *sender);
 void push_stop(struct push *push);
 
 /* ---- The sink ---- */
@@ -74,7 +74,7 @@ int push_consume(struct push *push, const struct weir_batch *batch);
 int push_current(struct push *push);
 
 /* ---- Figures ---- */
-#define PUSH_VALUES_MAX (10 + QUEUE_OUTCOMES - 1 + 2)
+#define PUSH_VALUES_MAX (14 + QUEUE_OUTCOMES - 1 + 2)
 #define PUSH_COUNTER(its_name, its_unit, its_help) \
     {.size = sizeof(struct weir_family), .kind = WEIR_COUNTER, .name = "weir_" PUSH_NAME "_" its_name, .unit = its_unit, \
      .help = its_help}
@@ -87,8 +87,9 @@ struct push_row { /* values on their way to be published */
 };
 void push_row_u64(struct push_row *row, uint32_t series, uint64_t value);
 void push_row_f64(struct push_row *row, uint32_t series, double value);
-/* Puts those of the queue and of series into the row, at most PUSH_VALUES_MAX: consistent with each other. */
-void push_values(struct push *push, struct push_row *row);
+/* Puts those of the queue, of series and of the sender into the row, at most PUSH_VALUES_MAX; those of the queue are consistent
+ * with each other. */
+void push_values(struct push *push, const struct sender_figures *sender, struct push_row *row);
 /* A family each, with the label endpoint alone: the plugin's own figures. */
 int push_series(struct push *push, const struct weir_family *families, size_t count, uint32_t *handles);
 /* One family with a series for each value of one label more. */

@@ -7,12 +7,13 @@
 
 /* The low three bits of the varint that a sample begins with; the others are the number of its family. */
 enum tag {
-    TAG_ZERO,
+    TAG_ZERO,          /* an integer, as are the others that are not doubles */
     TAG_INTEGER,       /* varint */
     TAG_DOUBLE,        /* 8 bytes */
     TAG_STALE,
     TAG_INTEGER_START, /* varint, varint: start, ms */
-    TAG_DOUBLE_START
+    TAG_DOUBLE_START,
+    TAG_DOUBLE_ZERO
 };
 #define TAG_BITS 3
 /* What a block begins with: a time, a label set that follows, or the number of one beyond these. */
@@ -138,8 +139,8 @@ int record_add(struct record_writer *writer, struct record_family *family, struc
         return -1;
     if (tag != TAG_STALE && start_ms)
         tag = tag == TAG_INTEGER ? TAG_INTEGER_START : TAG_DOUBLE_START;
-    else if (tag != TAG_STALE && bits == 0) /* of both kinds */
-        tag = TAG_ZERO;
+    else if (tag != TAG_STALE && bits == 0)
+        tag = tag == TAG_INTEGER ? TAG_ZERO : TAG_DOUBLE_ZERO;
     to = record_put_varint(writer->body.bytes + writer->body.length, (uint64_t)family->number << TAG_BITS | tag);
     if (tag == TAG_INTEGER || tag == TAG_INTEGER_START) {
         to = record_put_varint(to, bits);
@@ -275,14 +276,6 @@ int record_block(struct record_reader *reader)
     return 0;
 }
 
-static uint64_t double_bits(double value)
-{
-    uint64_t bits;
-
-    memcpy(&bits, &value, sizeof(bits));
-    return bits;
-}
-
 int record_sample(struct record_reader *reader, struct record_sample *sample)
 {
     const uint8_t *at = reader->block, *end = reader->block_end;
@@ -296,27 +289,33 @@ int record_sample(struct record_reader *reader, struct record_sample *sample)
         return -1;
     tag = word & ((1u << TAG_BITS) - 1);
     sample->family = (uint32_t)(word >> TAG_BITS);
-    sample->labelset = reader->labelset;
+    sample->labelset = (uint16_t)reader->labelset;
+    sample->kind = RECORD_U64;
     sample->time_ms = reader->time_ms;
     sample->start_ms = 0;
     switch (tag) {
+    case TAG_DOUBLE_ZERO:
+        sample->kind = RECORD_F64;
+        sample->bits = 0;
+        break;
     case TAG_ZERO:
         sample->bits = 0;
         break;
     case TAG_STALE:
+        sample->kind = RECORD_STALENESS;
         sample->bits = RECORD_STALE;
         break;
     case TAG_INTEGER:
     case TAG_INTEGER_START:
-        at = record_get_varint(at, end, &number);
+        at = record_get_varint(at, end, &sample->bits);
         if (!at)
             return -1;
-        sample->bits = double_bits((double)number);
         break;
     case TAG_DOUBLE:
     case TAG_DOUBLE_START:
         if (end - at < 8)
             return -1;
+        sample->kind = RECORD_F64;
         memcpy(&sample->bits, at, 8);
         sample->bits = le64toh(sample->bits);
         at += 8;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define RECORD_SAMPLES_MAX 1024u
 #define RECORD_EXPANDED_MAX (1u << 20) /* bytes of a record's samples with all labels, so that one fits into any request */
@@ -76,10 +77,31 @@ struct record_labels_view {
     const uint8_t *bytes;
 };
 struct record_sample {
-    uint64_t bits; /* of a double */
+    uint64_t bits; /* of the kind; RECORD_STALE for staleness */
     int64_t time_ms, start_ms; /* 0: no start */
-    uint32_t family, labelset; /* indexes into the reader's */
+    uint32_t family; /* indexes into the reader's */
+    uint16_t labelset;
+    uint8_t kind;    /* enum record_value */
 };
+/* The bits of its value as a double, which rounds integers beyond 2^53. */
+static inline uint64_t record_sample_bits(const struct record_sample *sample)
+{
+    const double value = (double)sample->bits;
+    uint64_t bits;
+
+    if (sample->kind != RECORD_U64)
+        return sample->bits;
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+static inline double record_sample_f64(const struct record_sample *sample)
+{
+    const uint64_t bits = record_sample_bits(sample);
+    double value;
+
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
 struct record_reader {
     const uint8_t *at, *end;
     const uint8_t *block, *block_end; /* samples of one label set at one time, which need not be read */

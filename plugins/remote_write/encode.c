@@ -423,11 +423,10 @@ static void labels_put(struct encoder *encoder, enum protocol protocol, const ui
 }
 
 /* Sample, of both versions, is field 2 of a series: value = 1, timestamp = 2; 2.0: start_timestamp = 3.  Then 2.0's metadata. */
-static void sample_put(struct encoder *encoder, const struct record_sample *sample, size_t length, int64_t start_ms,
-                       struct family *family)
+static void sample_put(struct encoder *encoder, uint64_t value, size_t length, int64_t start_ms, struct family *family)
 {
-    const uint64_t bits = htole64(sample->bits);
-    const size_t as = family->time_ms == sample->time_ms && family->start_ms == start_ms ? family->behind_at : COMPRESS_NOWHERE;
+    const uint64_t bits = htole64(value);
+    const size_t as = family->time_ms == encoder->time_ms && family->start_ms == start_ms ? family->behind_at : COMPRESS_NOWHERE;
     uint8_t text[2 * SAMPLE_MAX] = {0x12, (uint8_t)length, 0x09}, *to = text + FRAME, *behind;
 
     to = behind = put_bytes(to, &bits, sizeof(bits));
@@ -440,7 +439,7 @@ static void sample_put(struct encoder *encoder, const struct record_sample *samp
     }
     to = put_bytes(to, encoder->names.bytes + family->offset + family->length, family->metadata);
     family->behind_at = encoder->series.raw;
-    family->time_ms = sample->time_ms;
+    family->time_ms = encoder->time_ms;
     family->start_ms = start_ms;
     compress_again(&encoder->series, behind, (size_t)(to - behind), as);
 }
@@ -472,7 +471,8 @@ static bool series_put(struct encoder *encoder, enum protocol protocol, const st
     struct labelset *labelset = &encoder->labelsets[sample->labelset];
     const int64_t start_ms = protocol == PROTOCOL_2 ? sample->start_ms : 0;
     const size_t length = 10 + encoder->time_length + (start_ms ? 1 + record_varint_length((uint64_t)start_ms) : 0);
-    struct shown *shown = sample->bits ? &labelset->value : &labelset->zero, *other = sample->bits ? &labelset->zero : &labelset->value;
+    const uint64_t bits = record_sample_bits(sample);
+    struct shown *shown = bits ? &labelset->value : &labelset->zero, *other = bits ? &labelset->zero : &labelset->value;
     const struct shown *as;
     struct shown now;
     size_t labels, rest;
@@ -485,14 +485,14 @@ static bool series_put(struct encoder *encoder, enum protocol protocol, const st
     if (!compress_reserve(to, HEAD_MAX + labels + rest, PIECES))
         return false;
     as = shown->after_at != COMPRESS_NOWHERE ? shown : other->after_at != COMPRESS_NOWHERE ? other : NULL;
-    now = (struct shown){.bits = sample->bits, .start_ms = start_ms};
+    now = (struct shown){.bits = bits, .start_ms = start_ms};
     if (as && as->start_ms == start_ms && family->labels == labels && family->rest == rest && family->time_ms == sample->time_ms &&
         family->start_ms == start_ms && !labelset->split && labels < COMPRESS_NEAR / 2 && compress_is_near(to, family->at) &&
         compress_is_near(to, as->after_at)) {
-        series_again(encoder, labelset, family, as, &now, sample->bits, family->name_at - family->at, rest - FRAME - sizeof(uint64_t));
+        series_again(encoder, labelset, family, as, &now, bits, family->name_at - family->at, rest - FRAME - sizeof(uint64_t));
     } else {
         labels_put(encoder, protocol, protocol == PROTOCOL_1 ? flight->bytes : encoder->refs.bytes, labelset, family, rest, as, &now);
-        sample_put(encoder, sample, length, start_ms, family);
+        sample_put(encoder, bits, length, start_ms, family);
     }
     *shown = now;
     return true;

@@ -1,10 +1,10 @@
 /* remote_write.c - pushes all samples to a receiver of Prometheus' remote write: options, life, which version is spoken.
  *
- * What is consumed is queued on disk before consume returns, and sent from there (plugins/push/endpoint.h); here is the protocol.
+ * What is consumed is queued on disk before consume returns, and sent from there (plugins/push/http_push.h); here is the protocol.
  * Threads: the instance's own consumes and collects; struct protocol is the carrier's.
  */
 #include "encode.h"
-#include "endpoint.h"
+#include "http_push.h"
 #include "verdict.h"
 
 #include <curl/curl.h>
@@ -14,20 +14,20 @@
 
 enum choice { AUTO, ONLY_1, ONLY_2 }; /* of the option protocol */
 struct remote_write_config {
-    struct endpoint_config endpoint;
+    struct http_push_config http;
     struct push_config push;
     int64_t protocol;
 };
 static const char *const choices[] = {"auto", "1.0", "2.0", NULL};
 static const struct weir_option options[] = {
-    ENDPOINT_URL_OPTION(struct remote_write_config, EXAMPLE),
+    HTTP_PUSH_URL_OPTION(struct remote_write_config, EXAMPLE),
     {.name = "protocol", .type = WEIR_ENUM, .choices = choices, .dflt = "auto",
      .offset = offsetof(struct remote_write_config, protocol),
      .help = "Version of remote write; auto begins with 2.0 and falls back to 1.0 where the receiver wants it."},
     PUSH_QUEUE_OPTIONS(struct remote_write_config),
-    ENDPOINT_REQUEST_OPTIONS(struct remote_write_config),
+    HTTP_PUSH_REQUEST_OPTIONS(struct remote_write_config),
     PUSH_LABEL_OPTIONS(struct remote_write_config),
-    ENDPOINT_ACCESS_OPTIONS(struct remote_write_config),
+    HTTP_PUSH_ACCESS_OPTIONS(struct remote_write_config),
     {.name = NULL}};
 
 static const struct weir_family version_family = PUSH_GAUGE("protocol", NULL, "Version of the protocol in use");
@@ -36,10 +36,11 @@ static const char *const version_names[PROTOCOLS] = {"1.0", "2.0"};
 struct remote_write {
     struct weir_self *self;
     const struct remote_write_config *config;
-    struct endpoint *endpoint;
+    struct http_push *http;
     struct encoder *encoder;
     enum protocol protocol; /* in use */
     bool proven;            /* the receiver has taken it, or there is no other */
+    struct verdict_written written[QUEUE_PARTS_MAX]; /* of the request of this number */
     uint32_t versions[PROTOCOLS];
 };
 
@@ -73,27 +74,35 @@ static const char *const *headers(unsigned format)
     return lines[format];
 }
 
-static enum verdict judge(void *state, struct answer *answer, unsigned format, uint64_t samples, uint64_t *taken)
+static void read_header(void *state, uint32_t request, const char *line, size_t length)
 {
     struct remote_write *remote_write = state;
+
+    verdict_header(&remote_write->written[request], line, length);
+}
+
+static enum verdict judge(void *state, uint32_t request, struct answer *answer, unsigned format, uint64_t samples, uint64_t *taken)
+{
+    struct remote_write *remote_write = state;
+    const struct verdict_written *written = &remote_write->written[request];
     const struct remote_write_config *config = remote_write->config;
-    enum verdict verdict = verdict_of(answer, format, config->protocol == AUTO, remote_write->proven);
+    enum verdict verdict = verdict_of(answer->status, written, format, config->protocol == AUTO, remote_write->proven);
 
     if (verdict == VERDICT_REENCODE) {
         if (remote_write->protocol == PROTOCOL_2)
             host->log(remote_write->self, WEIR_NOTICE, "%s does not take remote write 2.0 (it answered %d): 1.0 is used",
-                      config->endpoint.url, answer->status);
+                      config->http.url, answer->status);
         remote_write->protocol = PROTOCOL_1;
         remote_write->proven = true;
     } else if (verdict == VERDICT_DONE) {
         remote_write->proven |= format == remote_write->protocol;
     }
-    *taken = format == PROTOCOL_2 ? answer->written : verdict == VERDICT_DONE ? samples : 0;
+    *taken = format == PROTOCOL_2 ? written->samples : verdict == VERDICT_DONE ? samples : 0;
     return verdict;
 }
 
-static const struct carrier_protocol protocol = {
-    .format = format, .encode = encode_window, .headers = headers, .read_header = verdict_header, .verdict = judge};
+static const struct http_protocol protocol = {
+    .format = format, .encode = encode_window, .headers = headers, .read_header = read_header, .verdict = judge};
 
 /* ---- Sink and source ----------------------------------------------------------------------------------------------------- */
 
@@ -101,15 +110,15 @@ static int consume(void *state, const struct weir_batch *batch)
 {
     const struct remote_write *remote_write = state;
 
-    return push_consume(endpoint_push(remote_write->endpoint), batch);
+    return push_consume(http_push_base(remote_write->http), batch);
 }
 
 static int collect(void *state, const struct weir_pass *pass)
 {
     const struct remote_write *remote_write = state;
-    struct weir_value values[ENDPOINT_VALUES_MAX + PROTOCOLS];
+    struct weir_value values[HTTP_PUSH_VALUES_MAX + PROTOCOLS];
     struct push_row row = {.values = values};
-    unsigned in_use = endpoint_values(remote_write->endpoint, &row);
+    unsigned in_use = http_push_values(remote_write->http, &row);
 
     (void)pass;
     for (unsigned i = 0; i < PROTOCOLS; i++)
@@ -124,15 +133,15 @@ static int check(struct weir_self *self, const void *given)
     static const char *const reserved[] = {"X-Prometheus-Remote-Write-Version", NULL};
     const struct remote_write_config *config = given;
 
-    return endpoint_check(host, self, &config->endpoint, &config->push, EXAMPLE, reserved);
+    return http_push_check(host, self, &config->http, &config->push, EXAMPLE, reserved);
 }
 
 static int create(struct weir_self *self, const void *given, void **state)
 {
     struct remote_write *remote_write = calloc(1, sizeof(*remote_write));
     const struct remote_write_config *config = given;
-    const struct endpoint_options endpoint = {.host = host, .self = self, .config = &config->endpoint, .push = &config->push,
-                                              .protocol = &protocol, .state = remote_write};
+    const struct http_push_options http = {.host = host, .self = self, .config = &config->http, .push = &config->push,
+                                           .protocol = &protocol, .state = remote_write};
     int status;
 
     if (!remote_write)
@@ -143,9 +152,9 @@ static int create(struct weir_self *self, const void *given, void **state)
     remote_write->encoder = encoder_new();
     if (!remote_write->encoder)
         return WEIR_ENOMEM;
-    status = endpoint_create(&remote_write->endpoint, &endpoint);
+    status = http_push_create(&remote_write->http, &http);
     if (status >= 0)
-        status = push_labelled(endpoint_push(remote_write->endpoint), &version_family, "version", version_names, PROTOCOLS,
+        status = push_labelled(http_push_base(remote_write->http), &version_family, "version", version_names, PROTOCOLS,
                                remote_write->versions);
     return status;
 }
@@ -156,14 +165,14 @@ static int start(void *state)
 
     remote_write->protocol = remote_write->config->protocol == ONLY_1 ? PROTOCOL_1 : PROTOCOL_2;
     remote_write->proven = remote_write->config->protocol != AUTO;
-    return endpoint_start(remote_write->endpoint);
+    return http_push_start(remote_write->http);
 }
 
 static int stop(void *state)
 {
     struct remote_write *remote_write = state;
 
-    endpoint_stop(remote_write->endpoint);
+    http_push_stop(remote_write->http);
     return WEIR_OK;
 }
 
@@ -171,7 +180,7 @@ static void destroy(void *state)
 {
     struct remote_write *remote_write = state;
 
-    endpoint_free(remote_write->endpoint);
+    http_push_free(remote_write->http);
     encoder_free(remote_write->encoder);
     free(remote_write);
 }
@@ -184,7 +193,7 @@ static int sender_command(void *state, struct weir_call *call, int argc, const c
     const struct remote_write *remote_write = state;
 
     (void)argv;
-    return endpoint_command(remote_write->endpoint, call, argc, names);
+    return http_push_command(remote_write->http, call, argc, names);
 }
 
 /* Of a directory that a collector may have open; reads only. */
@@ -192,12 +201,12 @@ static int queue_command(void *state, struct weir_call *call, int argc, const ch
 {
     const struct remote_write *remote_write = state;
 
-    return push_command(endpoint_push(remote_write->endpoint), call, argc, argv);
+    return push_command(http_push_base(remote_write->http), call, argc, argv);
 }
 
 static const struct weir_command commands[] = {
     PUSH_COMMAND(queue_command),
-    ENDPOINT_COMMAND(sender_command),
+    HTTP_PUSH_COMMAND(sender_command),
     {.name = NULL}};
 static const struct weir_plugin plugin = {
     .size = sizeof(plugin),

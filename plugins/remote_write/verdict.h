@@ -9,9 +9,13 @@
 #include "answer.h"
 #include "encode.h"
 
-/* Reads X-Prometheus-Remote-Write-*-Written. */
-void verdict_header(struct answer *answer, const char *line, size_t length);
+struct verdict_written { /* what an answer says that the receiver has written */
+    bool told;
+    uint64_t samples;
+};
+/* Reads X-Prometheus-Remote-Write-*-Written; a head that begins makes it nothing. */
+void verdict_header(struct verdict_written *written, const char *line, size_t length);
 /* may_fall_back: 1.0 may be used instead of 2.0, by VERDICT_REENCODE; proven: the receiver has taken 2.0 before. */
-enum verdict verdict_of(const struct answer *answer, enum protocol protocol, bool may_fall_back, bool proven);
+enum verdict verdict_of(int status, const struct verdict_written *written, enum protocol protocol, bool may_fall_back, bool proven);
 
 #endif

@@ -1,11 +1,11 @@
 /* statsd.c - pushes samples as lines of StatsD or DogStatsD, by UDP or a unix socket: options, life, the ledger.
  *
- * A sample becomes a line as it is consumed (catalog.h has the text, counter.h the delta, packets.h the datagram); datagrams
+ * A sample becomes a line as it is consumed (buckets.h has the text, counter.h the delta, packets.h the datagram); datagrams
  * leave when there are enough of them, and with each flush (endpoint.h).  Every sample is counted when it comes and once more
  * when it is sent, skipped or dropped; what is in neither is held.
  * Threads: the instance's own; endpoint.h has the one for names.
  */
-#include "catalog.h"
+#include "buckets.h"
 #include "endpoint.h"
 
 #include <math.h>
@@ -70,9 +70,9 @@ static const char *const drop_names[DROPS] = {
 #define DROP_FIRST ENDPOINT_UNRESOLVED
 enum skip { SKIP_BASELINE, SKIP_UNCHANGED, SKIP_FILTERED, SKIP_KIND, SKIPS };
 static const char *const skip_names[SKIPS] = {"baseline", "unchanged", "filtered", "kind"};
-static const char *const state_names[CATALOG_STATES] = {
-    [CATALOG_SENT] = "sent", [CATALOG_FILTERED] = "filtered", [CATALOG_KIND] = "kind", [CATALOG_COLLISION] = "collision",
-    [CATALOG_TOO_LONG] = "too_long"};
+static const char *const state_names[BUCKET_STATES] = {
+    [BUCKET_SENT] = "sent", [BUCKET_FILTERED] = "filtered", [BUCKET_KIND] = "kind", [BUCKET_COLLISION] = "collision",
+    [BUCKET_TOO_LONG] = "too_long"};
 
 enum { /* with the label endpoint alone */
     SAMPLES, SENT, HELD, LINES, DATAGRAMS, BYTES, REFUSALS, LOOKUPS, LOOKUP_FAILURES, FIGURES
@@ -104,7 +104,7 @@ struct statsd {
     struct weir_self *self;
     const struct statsd_config *config;
     struct naming *naming;
-    struct catalog *catalog;
+    struct buckets *buckets;
     struct packets packets;
     struct endpoint *endpoint; /* between start and stop */
     bool zero_first;
@@ -112,7 +112,7 @@ struct statsd {
     uint32_t groups_room;
     uint64_t samples, sent, dropped[DROPS], skipped[SKIPS];
     struct endpoint_figures figures;
-    uint32_t group, series[FIGURES], drops[DROPS], skips[SKIPS], states[CATALOG_STATES];
+    uint32_t group, series[FIGURES], drops[DROPS], skips[SKIPS], states[BUCKET_STATES];
 };
 
 static const struct weir_host *host;
@@ -121,10 +121,10 @@ static const struct weir_host *host;
 
 static void give_back(struct statsd *statsd, const struct packets_sample *sample)
 {
-    struct catalog_series *series = sample->counter ? catalog_known(statsd->catalog, sample->handle) : NULL;
+    struct bucket *bucket = sample->counter ? buckets_known(statsd->buckets, sample->handle) : NULL;
 
-    if (series)
-        counter_give_back(&series->counter, &sample->delta);
+    if (bucket)
+        counter_give_back(&bucket->counter, &sample->delta);
 }
 
 static void send_all(struct statsd *statsd, int64_t began_ns)
@@ -164,17 +164,17 @@ static void add(struct statsd *statsd, const struct series_text *text, const cha
 
 /* ---- The sink ---------------------------------------------------------------------------------------------------- */
 
-static void take_counter(struct statsd *statsd, struct catalog_series *series, const struct weir_sample *sample, int64_t began_ns)
+static void take_counter(struct statsd *statsd, struct bucket *bucket, const struct weir_sample *sample, int64_t began_ns)
 {
-    struct packets_sample line = {.handle = series->handle, .counter = true};
+    struct packets_sample line = {.handle = bucket->handle, .counter = true};
     char number[PACKETS_NUMBER_MAX];
     size_t length;
 
-    switch (counter_take(&series->counter, sample, &line.delta)) {
+    switch (counter_take(&bucket->counter, sample, &line.delta)) {
     case COUNTER_DELTA:
         length = line.delta.integer ? packets_number_u64(number, line.delta.value.u64)
                                     : packets_number_f64(number, line.delta.value.f64);
-        add(statsd, series->text, number, length, false, &line, began_ns);
+        add(statsd, bucket->text, number, length, false, &line, began_ns);
         break;
     case COUNTER_BASELINE:
         statsd->skipped[SKIP_BASELINE]++;
@@ -188,10 +188,10 @@ static void take_counter(struct statsd *statsd, struct catalog_series *series, c
     }
 }
 
-static void take_gauge(struct statsd *statsd, const struct catalog_series *series, const struct weir_sample *sample,
+static void take_gauge(struct statsd *statsd, const struct bucket *bucket, const struct weir_sample *sample,
                        int64_t began_ns)
 {
-    const struct packets_sample line = {.handle = series->handle};
+    const struct packets_sample line = {.handle = bucket->handle};
     const double value = weir_sample_f64(sample);
     char number[PACKETS_NUMBER_MAX];
     size_t length;
@@ -201,7 +201,7 @@ static void take_gauge(struct statsd *statsd, const struct catalog_series *serie
         return;
     }
     length = weir_sample_flags(sample) & WEIR_S_U64 ? packets_number_u64(number, sample->bits) : packets_number_f64(number, value);
-    add(statsd, series->text, number, length, value < 0 && statsd->zero_first, &line, began_ns);
+    add(statsd, bucket->text, number, length, value < 0 && statsd->zero_first, &line, began_ns);
 }
 
 /* NULL: no memory. */
@@ -222,13 +222,13 @@ static int64_t *group_last(struct statsd *statsd, uint32_t group)
 
 static void take(struct statsd *statsd, const struct weir_sample *sample, int64_t began_ns)
 {
-    struct catalog_series *series = catalog_get(statsd->catalog, weir_sample_series(sample));
-    const int64_t *last_ns = series ? group_last(statsd, series->group) : NULL;
+    struct bucket *bucket = buckets_get(statsd->buckets, weir_sample_series(sample));
+    const int64_t *last_ns = bucket ? group_last(statsd, bucket->group) : NULL;
     struct counter_delta delta;
 
     if (last_ns && sample->time_ns <= *last_ns) { /* it has been taken already; after a gap it is a baseline again */
-        if (series->is_counter && !series->counter.known)
-            (void)counter_take(&series->counter, sample, &delta);
+        if (bucket->is_counter && !bucket->counter.known)
+            (void)counter_take(&bucket->counter, sample, &delta);
         return;
     }
     statsd->samples++;
@@ -236,20 +236,20 @@ static void take(struct statsd *statsd, const struct weir_sample *sample, int64_
         statsd->dropped[DROP_UNKNOWN]++;
         return;
     }
-    switch ((enum catalog_state)series->state) {
-    case CATALOG_SENT:
-        if (series->is_counter)
-            take_counter(statsd, series, sample, began_ns);
+    switch ((enum bucket_state)bucket->state) {
+    case BUCKET_SENT:
+        if (bucket->is_counter)
+            take_counter(statsd, bucket, sample, began_ns);
         else
-            take_gauge(statsd, series, sample, began_ns);
+            take_gauge(statsd, bucket, sample, began_ns);
         break;
-    case CATALOG_FILTERED:
+    case BUCKET_FILTERED:
         statsd->skipped[SKIP_FILTERED]++;
         break;
-    case CATALOG_KIND:
+    case BUCKET_KIND:
         statsd->skipped[SKIP_KIND]++;
         break;
-    case CATALOG_COLLISION:
+    case BUCKET_COLLISION:
         statsd->dropped[DROP_COLLISION]++;
         break;
     default:
@@ -263,7 +263,7 @@ static int consume(void *state, const struct weir_batch *batch)
     const int64_t began_ns = host->now_ns();
 
     if (batch->flags & WEIR_B_GAP)
-        catalog_forget_source(statsd->catalog, batch->source);
+        buckets_forget_source(statsd->buckets, batch->source);
     for (size_t i = 0; i < batch->nsamples; i++) {
         const struct weir_sample *sample = &batch->samples[i];
         const uint32_t flags = weir_sample_flags(sample);
@@ -274,7 +274,7 @@ static int consume(void *state, const struct weir_batch *batch)
             if (last_ns && sample->time_ns > *last_ns)
                 *last_ns = sample->time_ns;
         } else if (flags & WEIR_S_RELEASED) {
-            catalog_forget(statsd->catalog, weir_sample_series(sample));
+            buckets_forget(statsd->buckets, weir_sample_series(sample));
         } else if (!(flags & WEIR_S_STALE)) {
             take(statsd, sample, began_ns);
         }
@@ -301,7 +301,7 @@ static int visit_current(void *context, const struct weir_batch *batch)
 /* ---- The source -------------------------------------------------------------------------------------------------- */
 
 struct row { /* values on their way to be published */
-    struct weir_value values[FIGURES + DROPS + SKIPS + CATALOG_STATES];
+    struct weir_value values[FIGURES + DROPS + SKIPS + BUCKET_STATES];
     size_t count;
 };
 
@@ -313,7 +313,7 @@ static void row_add(struct row *row, uint32_t series, uint64_t value)
 static int collect(void *state, const struct weir_pass *pass)
 {
     const struct statsd *statsd = state;
-    const uint64_t *counts = catalog_counts(statsd->catalog);
+    const uint64_t *counts = buckets_counts(statsd->buckets);
     const uint64_t values[FIGURES] = {
         [SAMPLES] = statsd->samples, [SENT] = statsd->sent, [HELD] = statsd->packets.nsamples, [LINES] = statsd->figures.lines,
         [DATAGRAMS] = statsd->figures.datagrams, [BYTES] = statsd->figures.bytes, [REFUSALS] = statsd->figures.refusals,
@@ -327,7 +327,7 @@ static int collect(void *state, const struct weir_pass *pass)
         row_add(&row, statsd->drops[i], statsd->dropped[i]);
     for (size_t i = 0; i < SKIPS; i++)
         row_add(&row, statsd->skips[i], statsd->skipped[i]);
-    for (size_t i = CATALOG_SENT; i < CATALOG_STATES; i++)
+    for (size_t i = BUCKET_SENT; i < BUCKET_STATES; i++)
         row_add(&row, statsd->states[i], counts[i]);
     return host->publish(statsd->self, row.values, row.count);
 }
@@ -384,8 +384,8 @@ static int figures_make(struct statsd *statsd)
     if (status >= 0)
         status = series_of(statsd, &labelled[SKIPPED], "reason", skip_names, SKIPS, statsd->skips);
     if (status >= 0)
-        status = series_of(statsd, &labelled[SERIES], "state", &state_names[CATALOG_SENT], CATALOG_STATES - CATALOG_SENT,
-                           &statsd->states[CATALOG_SENT]);
+        status = series_of(statsd, &labelled[SERIES], "state", &state_names[BUCKET_SENT], BUCKET_STATES - BUCKET_SENT,
+                           &statsd->states[BUCKET_SENT]);
     return status;
 }
 
@@ -438,8 +438,8 @@ static int create(struct weir_self *self, const void *given, void **state)
     statsd->naming = make_naming(config);
     if (!statsd->naming || !make_packets(config, &statsd->packets))
         return WEIR_ENOMEM;
-    statsd->catalog = catalog_new(host, self, statsd->naming, info_is_sent(config), config->counters == COUNTERS_GAUGE);
-    return statsd->catalog ? figures_make(statsd) : WEIR_ENOMEM;
+    statsd->buckets = buckets_new(host, self, statsd->naming, info_is_sent(config), config->counters == COUNTERS_GAUGE);
+    return statsd->buckets ? figures_make(statsd) : WEIR_ENOMEM;
 }
 
 static int start(void *state)
@@ -476,7 +476,7 @@ static int reconfigure(void *state, const void *given)
     statsd->zero_first = is_zero_first(config);
     statsd->endpoint = endpoint;
     statsd->packets = packets;
-    catalog_rename(statsd->catalog, naming, info_is_sent(config), config->counters == COUNTERS_GAUGE);
+    buckets_rename(statsd->buckets, naming, info_is_sent(config), config->counters == COUNTERS_GAUGE);
     naming_free(statsd->naming);
     statsd->naming = naming;
     endpoint_open(endpoint);
@@ -498,7 +498,7 @@ static void destroy(void *state)
 
     (void)stop(state);
     packets_free(&statsd->packets);
-    catalog_free(statsd->catalog);
+    buckets_free(statsd->buckets);
     naming_free(statsd->naming);
     free(statsd->groups);
     free(statsd);

@@ -132,11 +132,12 @@ static void fuzz_record(const uint8_t *data, size_t size)
 static void fuzz_answer(const uint8_t *data, size_t size)
 {
     char text[ANSWER_TEXT_SIZE];
+    struct verdict_written written = {0};
     struct answer answer;
     const uint8_t *end = data + size;
+    const int status = size > 2 ? data[0] * 4 : 0;
 
     answer_begin(&answer);
-    answer.status = size > 2 ? data[0] * 4 : 0;
     while (data < end) {
         const uint8_t *newline = memchr(data, '\n', (size_t)(end - data));
         size_t length = newline ? (size_t)(newline - data) + 1 : (size_t)(end - data);
@@ -144,7 +145,7 @@ static void fuzz_answer(const uint8_t *data, size_t size)
 
         memcpy(line, data, length);
         (void)answer_header(&answer, line, length, 1700000000);
-        verdict_header(&answer, line, length);
+        verdict_header(&written, line, length);
         (void)answer_body(&answer, line, length);
         free(line);
         data += length;
@@ -160,7 +161,7 @@ static void fuzz_answer(const uint8_t *data, size_t size)
             abort();
     }
     for (int way = 0; way < 8; way++)
-        if ((unsigned)verdict_of(&answer, (enum protocol)(way & 1), way & 2, way & 4) > VERDICT_HOLD)
+        if ((unsigned)verdict_of(status, &written, (enum protocol)(way & 1), way & 2, way & 4) > VERDICT_HOLD)
             abort();
 }
 

@@ -108,7 +108,7 @@ def options(top, weir, folder, plugin, page=None):
     base = [weir, '--plugin-dir', folder, 'describe', plugin]
     sources = glob.glob(f'{top}/plugins/{plugin}/*.c') or [f'{top}/tests/plugins/{plugin}.c']
     code = ''.join(open(path).read() for path in sources)
-    for part in ('endpoint', 'push'):  # rows that it shares with others
+    for part in ('http_push', 'push'):  # rows that it shares with others
         if not re.search(rf'\b{part.upper()}_\w+_OPTIONS\(', code):
             continue
         shared = open(f'{top}/plugins/push/{part}.h').read()

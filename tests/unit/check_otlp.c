@@ -133,7 +133,56 @@ START_TEST(sums)
     ck_assert_uint_eq(metric->sum->n_data_points, 1);
     point = metric->sum->data_points[0];
     ck_assert_uint_eq(point->start_time_unix_nano, (uint64_t)(TIME_MS - 5000) * 1000000);
-    ck_assert_double_eq(point->as_double, 9007199254740992.0);
+    ck_assert_int_eq((int)point->value_case, OTLP__NUMBER_DATA_POINT__VALUE_AS_INT);
+    ck_assert_int_eq(point->as_int, INT64_C(1) << 53);
+    otlp__request__free_unpacked(request, NULL);
+}
+
+/* A series has the same type from point to point: by what its source publishes, not by the value. */
+START_TEST(types_of_values)
+{
+    static const uint64_t integers[] = {0, 1, (UINT64_C(1) << 53) + 1, INT64_MAX};
+    static const double doubles[] = {0, 1, 0.5, 9007199254740994.0};
+
+    for (int way = 0; way < 4; way++) { /* with a start and without; a counter's and a gauge's */
+        struct record_family family = {.name = "x", .unit = "", .help = "", .kind = way & 1 ? WEIR_COUNTER : WEIR_GAUGE};
+        const int64_t start_ms = way & 2 ? TIME_MS - 5000 : 0;
+
+        for (size_t i = 0; i < sizeof(integers) / sizeof(integers[0]); i++) {
+            Otlp__Request *request = sample_request(&family, PAIRS("a", "1"), RECORD_U64, integers[i], start_ms);
+            const Otlp__NumberDataPoint *point = way & 1 ? metric_of(request)->sum->data_points[0]
+                                                         : metric_of(request)->gauge->data_points[0];
+
+            if (way & 1) {
+                ck_assert_int_eq((int)point->value_case, OTLP__NUMBER_DATA_POINT__VALUE_AS_INT);
+                ck_assert_int_eq(point->as_int, (int64_t)integers[i]);
+            } else {
+                ck_assert_int_eq((int)point->value_case, OTLP__NUMBER_DATA_POINT__VALUE_AS_DOUBLE);
+                ck_assert_double_eq(point->as_double, (double)integers[i]);
+            }
+            otlp__request__free_unpacked(request, NULL);
+        }
+        for (size_t i = 0; i < sizeof(doubles) / sizeof(doubles[0]); i++) {
+            Otlp__Request *request = sample_request(&family, PAIRS("a", "1"), RECORD_F64, bits_of(doubles[i]), start_ms);
+            const Otlp__NumberDataPoint *point = way & 1 ? metric_of(request)->sum->data_points[0]
+                                                         : metric_of(request)->gauge->data_points[0];
+
+            ck_assert_int_eq((int)point->value_case, OTLP__NUMBER_DATA_POINT__VALUE_AS_DOUBLE);
+            ck_assert_double_eq(point->as_double, doubles[i]);
+            otlp__request__free_unpacked(request, NULL);
+        }
+    }
+}
+
+/* What no signed integer holds is a double, the nearest. */
+START_TEST(beyond_integers)
+{
+    struct record_family family = {.name = "x_total", .unit = "", .help = "", .kind = WEIR_COUNTER};
+    Otlp__Request *request = sample_request(&family, PAIRS("a", "1"), RECORD_U64, UINT64_MAX, 0);
+    const Otlp__NumberDataPoint *point = metric_of(request)->sum->data_points[0];
+
+    ck_assert_int_eq((int)point->value_case, OTLP__NUMBER_DATA_POINT__VALUE_AS_DOUBLE);
+    ck_assert_double_eq(point->as_double, 18446744073709551616.0);
     otlp__request__free_unpacked(request, NULL);
 }
 
@@ -254,7 +303,7 @@ static uint64_t points_check(const Otlp__Resource *resource, const Otlp__Metric 
         ck_assert_uint_lt(time, TIMES);
         ck_assert_uint_eq(point->n_attributes, 1);
         ck_assert_int_eq(attribute(resource->attributes, resource->n_attributes, "service.name")[1] - '0', (int)(table % 3));
-        ck_assert_double_eq(point->as_double, table * FAMILIES + family);
+        ck_assert_double_eq(sum ? (double)point->as_int : point->as_double, table * FAMILIES + family);
         ck_assert_uint_eq(point->start_time_unix_nano, sum ? (uint64_t)(TIME_MS - 1000) * 1000000 : 0);
         ck_assert_uint_gt(point->time_unix_nano, last_time[table][family]);
         last_time[table][family] = point->time_unix_nano;
@@ -467,6 +516,8 @@ int main(void)
     tcase_set_timeout(encoding, 60);
     tcase_add_test(encoding, gauges);
     tcase_add_test(encoding, sums);
+    tcase_add_test(encoding, types_of_values);
+    tcase_add_test(encoding, beyond_integers);
     tcase_add_test(encoding, special_values);
     tcase_add_test(encoding, units_of_ucum);
     tcase_add_test(encoding, requests);

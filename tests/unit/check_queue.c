@@ -519,6 +519,8 @@ static int open_status(char *why)
 
 START_TEST(refused_directories)
 {
+    static const char *const strange[] = {"somebody's queue\n", "weir queue 1", "weir queue 1\n\n", "weir queue 01\n",
+                                          "weir queue 0\n", "weir otlp queue 1\n", "weir remote_write queue 1 \n"};
     char why[QUEUE_WHY_MAX], path[256];
     struct queue *queue;
 
@@ -529,12 +531,17 @@ START_TEST(refused_directories)
     ck_assert_msg(strstr(why, "is not a queue") != NULL, "%s", why);
     ck_assert_int_eq(unlink(path), 0);
     sprintf(path, "%s/queue", dir);
+    file_write(path, "weir queue 2\n", 13);
+    ck_assert_int_lt(open_status(why), 0);
+    ck_assert_msg(strstr(why, "format 2") != NULL, "%s", why);
     file_write(path, "weir remote_write queue 2\n", 26);
     ck_assert_int_lt(open_status(why), 0);
     ck_assert_msg(strstr(why, "format 2") != NULL, "%s", why);
-    file_write(path, "somebody's queue\n", 17);
-    ck_assert_int_lt(open_status(why), 0);
-    ck_assert_msg(strstr(why, "something else") != NULL, "%s", why);
+    for (size_t i = 0; i < sizeof(strange) / sizeof(strange[0]); i++) {
+        file_write(path, strange[i], strlen(strange[i]));
+        ck_assert_int_lt(open_status(why), 0);
+        ck_assert_msg(strstr(why, "something else") != NULL, "%s: %s", strange[i], why);
+    }
     file_write(path, "", 0); /* somebody came no further */
     queue = open_queue();
     ck_assert_int_lt(open_status(why), 0);
@@ -1009,6 +1016,35 @@ static void count_segment(void *context, const struct queue_segment_report *segm
     sum->lost_samples += segment->lost_samples;
 }
 
+/* What says that the directory is a queue once named a plugin, whichever it belonged to. */
+START_TEST(former_directories)
+{
+    static const char former[] = "weir remote_write queue 1\n";
+    char path[256], why[QUEUE_WHY_MAX];
+    struct queue_segment_report sum = {0};
+    struct queue_report report;
+    struct queue *queue = open_queue();
+    uint8_t *bytes;
+
+    sprintf(path, "%s/queue", dir);
+    append(queue, 0, 10, 0);
+    queue_close(queue);
+    ck_assert_uint_eq(file_read(path, &bytes), 13);
+    ck_assert_mem_eq(bytes, "weir queue 1\n", 13);
+    free(bytes);
+    file_write(path, former, sizeof(former) - 1);
+    ck_assert_int_eq(queue_inspect(dir, true, count_segment, &sum, &report, why, sizeof(why)), 0);
+    ck_assert_uint_eq(report.figures.pending, 10);
+    ck_assert_uint_eq(sum.samples, 10);
+    queue = open_queue();
+    append(queue, 10, 10, 0);
+    ck_assert_uint_eq(drain(queue, 20), 20);
+    queue_close(queue);
+    ck_assert_uint_eq(file_read(path, &bytes), sizeof(former) - 1); /* as it was: an earlier weir can have it back */
+    ck_assert_mem_eq(bytes, former, sizeof(former) - 1);
+    free(bytes);
+}
+
 START_TEST(inspected)
 {
     struct queue *queue = open_with(1 << 20);
@@ -1063,6 +1099,7 @@ int main(void)
     tcase_add_test(tests, settled_files_go);
     tcase_add_test(tests, old_files_go);
     tcase_add_test(tests, refused_directories);
+    tcase_add_test(tests, former_directories);
     tcase_add_test(tests, what_is_no_file);
     tcase_add_test(tests, kill_loses_nothing);
     tcase_add_test(tests, truncated_at_every_byte);

@@ -1,5 +1,5 @@
-/* check_statsd.c - what the plugin statsd sends: names, deltas, numbers, packing, the catalog, and sockets that fail. */
-#include "catalog.h"
+/* check_statsd.c - what the plugin statsd sends: names, deltas, numbers, packing, the buckets, and sockets that fail. */
+#include "buckets.h"
 #include "counter.h"
 #include "endpoint.h"
 #include "naming.h"
@@ -396,7 +396,7 @@ START_TEST(packing)
 }
 END_TEST
 
-/* ---- The catalog ------------------------------------------------------------------------------------------------- */
+/* ---- The buckets ------------------------------------------------------------------------------------------------- */
 
 static const struct weir_label blank[] = {{"a", "x y"}}, underscore[] = {{"a", "x_y"}};
 
@@ -409,9 +409,9 @@ static void know(uint32_t index, const char *name, uint32_t kind, const struct w
 START_TEST(series)
 {
     struct naming *plain = naming(NAMING_STATSD, NULL), *tagged = naming(NAMING_DOGSTATSD, NULL);
-    struct catalog *catalog = catalog_new(&host, NULL, plain, false, false);
-    const uint64_t *counts = catalog_counts(catalog);
-    struct catalog_series *one;
+    struct buckets *buckets = buckets_new(&host, NULL, plain, false, false);
+    const uint64_t *counts = buckets_counts(buckets);
+    struct bucket *one;
     const uint32_t next_generation = 1u << 24;
 
     memset(known, 0, sizeof(known));
@@ -421,46 +421,46 @@ START_TEST(series)
     know(3, "y_total", WEIR_COUNTER, NULL);
     know(4, "z_info", WEIR_INFO, blank);
     know(5, "h", WEIR_HISTOGRAM, NULL);
-    ck_assert_ptr_null(catalog_get(catalog, 6));
-    one = catalog_get(catalog, 1);
+    ck_assert_ptr_null(buckets_get(buckets, 6));
+    one = buckets_get(buckets, 1);
     ck_assert_mem_eq(one->text->bytes, "x.a.x_y:|g", 10);
     ck_assert_uint_eq(one->group, 1);
     /* The same name: told once, and sent once the first has ended, whoever says so. */
     for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(catalog_get(catalog, 2)->state, CATALOG_COLLISION);
+        ck_assert_int_eq(buckets_get(buckets, 2)->state, BUCKET_COLLISION);
     ck_assert_uint_eq(logged, 1);
     ck_assert_ptr_nonnull(strstr(last_log, "\"x.a.x_y\""));
     known[1].size = 0;
-    ck_assert_int_eq(catalog_get(catalog, 2)->state, CATALOG_SENT);
-    ck_assert_ptr_null(catalog_known(catalog, 1));
-    ck_assert(catalog_get(catalog, 3)->is_counter);
-    ck_assert_int_eq(catalog_get(catalog, 4)->state, CATALOG_KIND);
-    ck_assert_int_eq(catalog_get(catalog, 5)->state, CATALOG_KIND);
-    ck_assert(counts[CATALOG_SENT] == 2 && counts[CATALOG_KIND] == 2 && counts[CATALOG_COLLISION] == 0);
+    ck_assert_int_eq(buckets_get(buckets, 2)->state, BUCKET_SENT);
+    ck_assert_ptr_null(buckets_known(buckets, 1));
+    ck_assert(buckets_get(buckets, 3)->is_counter);
+    ck_assert_int_eq(buckets_get(buckets, 4)->state, BUCKET_KIND);
+    ck_assert_int_eq(buckets_get(buckets, 5)->state, BUCKET_KIND);
+    ck_assert(counts[BUCKET_SENT] == 2 && counts[BUCKET_KIND] == 2 && counts[BUCKET_COLLISION] == 0);
     /* Other rules; the counter goes on. */
-    catalog_get(catalog, 3)->counter.known = true;
-    catalog_rename(catalog, tagged, true, false);
-    ck_assert_uint_eq(counts[CATALOG_UNNAMED], 4);
-    ck_assert(catalog_get(catalog, 3)->counter.known);
-    ck_assert_mem_eq(catalog_get(catalog, 4)->text->bytes, "z_info:|g|#a:x_y", 16);
-    ck_assert_mem_eq(catalog_get(catalog, 2)->text->bytes, "x:|g|#a:x_y", 11);
-    ck_assert_int_eq(catalog_get(catalog, 5)->state, CATALOG_KIND);
-    catalog_rename(catalog, tagged, true, true);
-    ck_assert(!catalog_get(catalog, 3)->is_counter);
+    buckets_get(buckets, 3)->counter.known = true;
+    buckets_rename(buckets, tagged, true, false);
+    ck_assert_uint_eq(counts[BUCKET_UNNAMED], 4);
+    ck_assert(buckets_get(buckets, 3)->counter.known);
+    ck_assert_mem_eq(buckets_get(buckets, 4)->text->bytes, "z_info:|g|#a:x_y", 16);
+    ck_assert_mem_eq(buckets_get(buckets, 2)->text->bytes, "x:|g|#a:x_y", 11);
+    ck_assert_int_eq(buckets_get(buckets, 5)->state, BUCKET_KIND);
+    buckets_rename(buckets, tagged, true, true);
+    ck_assert(!buckets_get(buckets, 3)->is_counter);
     /* A new generation at the same index, the old one not told as ended. */
     know(3, "w", WEIR_GAUGE, NULL);
-    ck_assert_mem_eq(catalog_get(catalog, 3 | next_generation)->text->bytes, "w:|g", 4);
-    ck_assert_ptr_null(catalog_known(catalog, 3));
-    catalog_forget(catalog, 3); /* too late */
-    ck_assert_ptr_nonnull(catalog_known(catalog, 3 | next_generation));
-    catalog_forget_source(catalog, 1);
-    ck_assert_ptr_null(catalog_known(catalog, 3 | next_generation));
-    ck_assert_ptr_nonnull(catalog_known(catalog, 2));
-    catalog_forget(catalog, 2);
-    catalog_forget(catalog, 4);
-    for (int i = 0; i < CATALOG_STATES; i++)
+    ck_assert_mem_eq(buckets_get(buckets, 3 | next_generation)->text->bytes, "w:|g", 4);
+    ck_assert_ptr_null(buckets_known(buckets, 3));
+    buckets_forget(buckets, 3); /* too late */
+    ck_assert_ptr_nonnull(buckets_known(buckets, 3 | next_generation));
+    buckets_forget_source(buckets, 1);
+    ck_assert_ptr_null(buckets_known(buckets, 3 | next_generation));
+    ck_assert_ptr_nonnull(buckets_known(buckets, 2));
+    buckets_forget(buckets, 2);
+    buckets_forget(buckets, 4);
+    for (int i = 0; i < BUCKET_STATES; i++)
         ck_assert_uint_eq(counts[i], 0);
-    catalog_free(catalog);
+    buckets_free(buckets);
     naming_free(plain);
     naming_free(tagged);
 }

@@ -1,32 +1,26 @@
-/* carrier.c - flights, parts and requests over one libcurl multi handle; carrier.h is the contract.
+/* http_carrier.c - parts and requests over one libcurl multi handle; http_carrier.h is the contract.
  *
  * Read from the bottom.  A part is encoded window by window: what fits into a request.  Its body is kept until it is settled, so
  * that every attempt sends the same bytes.
  */
-#include "carrier.h"
+#include "http_carrier.h"
 
 #include "crc32c.h"
 
 #include <curl/curl.h>
-#include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define FLIGHT_BYTES (8u << 20) /* of records in memory */
-#define BODY_BYTES (4u << 20)   /* of a request, before it is compressed */
+#define BODY_BYTES (4u << 20) /* of a request, before it is compressed */
 #define CONNECT_MS 10000
-#define LOOK_MS 1000            /* how often credentials are looked at while they are refused */
+#define LOOK_MS 1000          /* how often credentials are looked at while they are refused */
 #define SECRET_MAX 8192u
-#define TELL_MAX 1024u
-#define IDLE_NS INT64_C(3600000000000)
 
 enum state { PART_DONE, PART_WAITING, PART_FLYING };
 
 struct part { /* of a flight, and the easy handle that it uses */
-    struct carrier *carrier;
+    struct http_carrier *carrier;
     CURL *easy;
     struct curl_slist *headers;
     uint32_t number;
@@ -47,61 +41,20 @@ struct part { /* of a flight, and the easy handle that it uses */
     uint64_t outcomes[QUEUE_OUTCOMES];
 };
 
-struct carrier {
-    struct carrier_options options;
-    struct queue *queue;
+struct http_carrier {
+    struct sender sender;
+    struct http_carrier_options options;
     struct parts *plan;
     CURLM *multi;
     struct part *parts;
-    struct queue_flight flight;
-    int64_t flight_newest_ms;
     unsigned format;         /* that bodies have now */
     bool settled;            /* it will not change by the next answer */
     uint64_t max_samples;    /* of a request; less than the option's once the receiver found that too large */
-    uint32_t noise;
     int64_t look_ns;
-    pthread_t thread;
-    pthread_mutex_t lock;    /* over what follows */
-    bool stopping;
-    int64_t stop_ns;
-    struct carrier_figures figures; /* `failing`, as told, is its thread's alone to change */
-    int64_t next_ns;         /* when the next attempt begins */
+    struct http_carrier_figures figures; /* under the sender's lock */
 };
 
-static void tell(const struct carrier *carrier, bool bad, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void tell(const struct carrier *carrier, bool bad, const char *format, ...)
-{
-    char text[ANSWER_TEXT_SIZE + TELL_MAX];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    carrier->options.tell(carrier->options.context, bad, text);
-}
-
-static int64_t now_ns(const struct carrier *carrier)
-{
-    return carrier->options.now_ns();
-}
-
-static int64_t wall_ms(const struct carrier *carrier)
-{
-    return carrier->options.wall_ns() / 1000000;
-}
-
-static bool stop_asked(struct carrier *carrier, int64_t *until_ns)
-{
-    bool asked;
-
-    pthread_mutex_lock(&carrier->lock);
-    asked = carrier->stopping;
-    *until_ns = carrier->stop_ns;
-    pthread_mutex_unlock(&carrier->lock);
-    return asked;
-}
-
-static void format_ask(struct carrier *carrier)
+static void format_ask(struct http_carrier *carrier)
 {
     carrier->format = carrier->options.protocol->format(carrier->options.state, &carrier->settled);
 }
@@ -109,10 +62,10 @@ static void format_ask(struct carrier *carrier)
 /* ---- Credentials --------------------------------------------------------------------------------------------------------- */
 
 /* One secret more into the checksum; false: it could not be read. */
-static bool secret_sum(const struct carrier *carrier, int which, uint32_t *sum)
+static bool secret_sum(const struct http_carrier *carrier, int which, uint32_t *sum)
 {
     char secret[SECRET_MAX];
-    int length = carrier->options.secret(carrier->options.context, which, secret, sizeof(secret));
+    int length = carrier->options.secret(carrier->options.secret_context, which, secret, sizeof(secret));
 
     if (length >= 0)
         *sum = crc32c(*sum, secret, (size_t)length);
@@ -120,14 +73,14 @@ static bool secret_sum(const struct carrier *carrier, int which, uint32_t *sum)
     return length >= 0;
 }
 
-static uint32_t credentials_sum(const struct carrier *carrier)
+static uint32_t credentials_sum(const struct http_carrier *carrier)
 {
     uint32_t sum = 0;
 
     if (carrier->options.username)
-        secret_sum(carrier, CARRIER_PASSWORD, &sum);
+        secret_sum(carrier, HTTP_PASSWORD, &sum);
     if (carrier->options.has_bearer)
-        secret_sum(carrier, CARRIER_BEARER, &sum);
+        secret_sum(carrier, HTTP_BEARER, &sum);
     for (size_t i = 0; i < carrier->options.nheaders; i++)
         secret_sum(carrier, carrier->options.headers[i].secret, &sum);
     return sum;
@@ -147,7 +100,7 @@ static bool header_add_secret(struct part *part, const char *name, const char *w
 {
     char line[SECRET_MAX + 256];
     int begin = snprintf(line, sizeof(line), "%s: %s", name, word);
-    int length = part->carrier->options.secret(part->carrier->options.context, which, line + begin, SECRET_MAX);
+    int length = part->carrier->options.secret(part->carrier->options.secret_context, which, line + begin, SECRET_MAX);
     /* A line's end within it would begin another header. */
     bool good = length >= 0 && !strpbrk(line + begin, "\r\n") && header_add(part, line);
 
@@ -165,14 +118,14 @@ static void headers_free(struct part *part)
 
 static bool headers_make(struct part *part)
 {
-    const struct carrier_options *options = &part->carrier->options;
+    const struct http_carrier_options *options = &part->carrier->options;
     bool good = true;
 
     headers_free(part);
     for (const char *const *line = options->protocol->headers(part->format); good && *line; line++)
         good = header_add(part, *line);
     good = good && header_add(part, "Expect:") &&
-           (!options->has_bearer || header_add_secret(part, "Authorization", "Bearer ", CARRIER_BEARER));
+           (!options->has_bearer || header_add_secret(part, "Authorization", "Bearer ", HTTP_BEARER));
     for (size_t i = 0; good && i < options->nheaders; i++)
         good = header_add_secret(part, options->headers[i].name, "", options->headers[i].secret);
     return good;
@@ -184,10 +137,10 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
 {
     struct part *part = context;
 
-    if (!answer_header(&part->answer, line, size * count, wall_ms(part->carrier) / 1000))
+    if (!answer_header(&part->answer, line, size * count, sender_wall_ms(&part->carrier->sender) / 1000))
         return 0;
     if (part->carrier->options.protocol->read_header)
-        part->carrier->options.protocol->read_header(&part->answer, line, size * count);
+        part->carrier->options.protocol->read_header(part->carrier->options.state, part->number, line, size * count);
     return size * count;
 }
 
@@ -200,7 +153,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *context)
 
 static bool easy_make(struct part *part)
 {
-    const struct carrier_options *options = &part->carrier->options;
+    const struct http_carrier_options *options = &part->carrier->options;
     CURL *easy = curl_easy_init();
 
     part->easy = easy;
@@ -240,14 +193,14 @@ static bool easy_make(struct part *part)
 /* Puts the window's request on its way; false: it could not be made. */
 static bool part_launch(struct part *part)
 {
-    struct carrier *carrier = part->carrier;
-    const struct carrier_options *options = &carrier->options;
+    struct http_carrier *carrier = part->carrier;
+    const struct http_carrier_options *options = &carrier->options;
 
     if ((!part->easy && !easy_make(part)) || !headers_make(part))
         return false;
     if (options->username) {
         char password[SECRET_MAX];
-        int length = options->secret(options->context, CARRIER_PASSWORD, password, sizeof(password));
+        int length = options->secret(options->secret_context, HTTP_PASSWORD, password, sizeof(password));
 
         if (length >= 0) {
             curl_easy_setopt(part->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
@@ -266,11 +219,11 @@ static bool part_launch(struct part *part)
     if (curl_multi_add_handle(carrier->multi, part->easy) != CURLM_OK)
         return false;
     part->state = PART_FLYING;
-    pthread_mutex_lock(&carrier->lock);
-    carrier->figures.bytes += part->length;
+    pthread_mutex_lock(&carrier->sender.lock);
+    carrier->sender.figures.bytes += part->length;
     if (part->attempts)
-        carrier->figures.retried_samples += part->samples;
-    pthread_mutex_unlock(&carrier->lock);
+        carrier->sender.figures.retried_samples += part->samples;
+    pthread_mutex_unlock(&carrier->sender.lock);
     part->attempts++;
     return true;
 }
@@ -278,12 +231,13 @@ static bool part_launch(struct part *part)
 /* Makes the next window's body: 1; 0: there is none; below 0: no memory. */
 static int part_encode(struct part *part)
 {
-    struct carrier *carrier = part->carrier;
+    struct http_carrier *carrier = part->carrier;
     const struct parts_window window = {.parts = carrier->plan, .part = part->number, .first = part->first,
-                                        .max_samples = part->max_samples, .max_bytes = BODY_BYTES, .now_ms = wall_ms(carrier)};
+                                        .max_samples = part->max_samples, .max_bytes = BODY_BYTES,
+                                        .now_ms = sender_wall_ms(&carrier->sender)};
     struct parts_body out;
 
-    if (carrier->options.protocol->encode(carrier->options.state, &carrier->flight, &window, &out) < 0)
+    if (carrier->options.protocol->encode(carrier->options.state, &carrier->sender.flight, &window, &out) < 0)
         return -1;
     part->format = carrier->format;
     part->samples = out.samples;
@@ -309,14 +263,14 @@ static int part_encode(struct part *part)
 static void part_finish(struct part *part)
 {
     part->state = PART_DONE;
-    queue_arrive(part->carrier->queue, &part->carrier->flight, part->number, part->outcomes);
+    queue_arrive(part->carrier->sender.options.queue, &part->carrier->sender.flight, part->number, part->outcomes);
     memset(part->outcomes, 0, sizeof(part->outcomes));
 }
 
 static void part_wait(struct part *part, int64_t ms)
 {
     part->state = PART_WAITING;
-    part->not_before_ns = now_ns(part->carrier) + ms * 1000000;
+    part->not_before_ns = sender_now_ns(&part->carrier->sender) + ms * 1000000;
 }
 
 /* Goes on to the next window, or ends the part. */
@@ -345,86 +299,74 @@ static void part_settle(struct part *part, enum queue_outcome taken, uint64_t sa
 
 /* ---- Answers ------------------------------------------------------------------------------------------------------------- */
 
-static void told_well(struct carrier *carrier)
+static void told_well(struct http_carrier *carrier)
 {
-    const int64_t now = now_ns(carrier);
-    const bool was = carrier->figures.failing;
+    const int64_t now = sender_now_ns(&carrier->sender);
 
-    pthread_mutex_lock(&carrier->lock);
-    carrier->figures.failing = false;
+    pthread_mutex_lock(&carrier->sender.lock);
     carrier->figures.answer_ns = now;
-    pthread_mutex_unlock(&carrier->lock);
-    if (was)
-        tell(carrier, false, "sends to %s again, after %.0f s", carrier->options.url,
-             (double)(now - carrier->figures.failing_ns) / 1e9);
+    pthread_mutex_unlock(&carrier->sender.lock);
+    sender_succeeded(&carrier->sender);
 }
 
-/* Once per outage. */
-static void told_failing(struct carrier *carrier, const struct part *part, const char *what)
+static void told_failing(struct http_carrier *carrier, const struct part *part, const char *what)
 {
-    const bool was = carrier->figures.failing;
+    const char *receiver = carrier->sender.receiver;
     char text[ANSWER_TEXT_SIZE];
 
-    pthread_mutex_lock(&carrier->lock);
-    if (!was)
-        carrier->figures.failing_ns = now_ns(carrier);
-    carrier->figures.failing = true;
+    pthread_mutex_lock(&carrier->sender.lock);
     carrier->figures.status = part->answer.status;
-    pthread_mutex_unlock(&carrier->lock);
-    if (was)
+    pthread_mutex_unlock(&carrier->sender.lock);
+    if (!sender_failed(&carrier->sender))
         return;
     answer_text(&part->answer, text);
     if (part->answer.status)
-        tell(carrier, true, "%s answered %d%s%s: %s", carrier->options.url, part->answer.status, *text ? ", " : "", text, what);
+        sender_tell(&carrier->sender, true, "%s answered %d%s%s: %s", receiver, part->answer.status, *text ? ", " : "", text, what);
     else
-        tell(carrier, true, "could not send to %s: %s; %s", carrier->options.url, *part->error ? part->error : "no answer", what);
+        sender_tell(&carrier->sender, true, "could not send to %s: %s; %s", receiver, *part->error ? part->error : "no answer",
+                    what);
 }
 
-static void count(struct carrier *carrier, const struct part *part, uint64_t written)
+static void count(struct http_carrier *carrier, const struct part *part, uint64_t written)
 {
     /* one that is none counts as 4xx, and is final like these */
     int status = part->answer.status, hundreds = status / 100 > 5 ? 4 : status / 100;
-    size_t class = hundreds < 2 ? CARRIER_FAILED : (size_t)(CARRIER_2XX + hundreds - 2);
+    size_t class = hundreds < 2 ? HTTP_FAILED : (size_t)(HTTP_2XX + hundreds - 2);
 
-    pthread_mutex_lock(&carrier->lock);
+    pthread_mutex_lock(&carrier->sender.lock);
     carrier->figures.requests[class]++;
     carrier->figures.written_samples += written;
-    pthread_mutex_unlock(&carrier->lock);
-}
-
-static bool too_old(const struct carrier *carrier)
-{
-    return wall_ms(carrier) - carrier->flight_newest_ms > carrier->options.max_age_ms;
+    pthread_mutex_unlock(&carrier->sender.lock);
 }
 
 static void part_taken(struct part *part, uint64_t taken)
 {
-    struct carrier *carrier = part->carrier;
+    struct http_carrier *carrier = part->carrier;
     char text[ANSWER_TEXT_SIZE];
 
     if (taken < part->samples) {
         answer_text(&part->answer, text);
-        tell(carrier, true, "%s took %llu of %llu samples of a request%s%s", carrier->options.url, (unsigned long long)taken,
-             (unsigned long long)part->samples, *text ? ": " : "", text);
+        sender_tell(&carrier->sender, true, "%s took %llu of %llu samples of a request%s%s", carrier->sender.receiver,
+                    (unsigned long long)taken, (unsigned long long)part->samples, *text ? ": " : "", text);
     }
     part_settle(part, QUEUE_SENT, taken, QUEUE_PARTIAL);
 }
 
 static void part_rejected(struct part *part, uint64_t taken)
 {
-    struct carrier *carrier = part->carrier;
+    struct http_carrier *carrier = part->carrier;
     char text[ANSWER_TEXT_SIZE];
 
     answer_text(&part->answer, text);
-    tell(carrier, true, "%s answered %d%s%s: %llu samples are refused for good", carrier->options.url, part->answer.status,
-         *text ? ", " : "", text, (unsigned long long)(part->samples - taken));
+    sender_tell(&carrier->sender, true, "%s answered %d%s%s: %llu samples are refused for good", carrier->sender.receiver,
+                part->answer.status, *text ? ", " : "", text, (unsigned long long)(part->samples - taken));
     part_settle(part, QUEUE_SENT, taken, QUEUE_REJECTED);
 }
 
 /* In pieces of half the size from now on. */
 static void part_split(struct part *part)
 {
-    struct carrier *carrier = part->carrier;
+    struct http_carrier *carrier = part->carrier;
 
     if (part->samples == 1) {
         part_rejected(part, 0);
@@ -433,17 +375,17 @@ static void part_split(struct part *part)
     part->max_samples = (part->samples + 1) / 2;
     if (part->max_samples < carrier->max_samples && part->max_samples >= 100) {
         carrier->max_samples = part->max_samples;
-        tell(carrier, false, "%s finds requests of %llu samples too large: they have %llu from now on", carrier->options.url,
-             (unsigned long long)part->samples, (unsigned long long)part->max_samples);
+        sender_tell(&carrier->sender, false, "%s finds requests of %llu samples too large: they have %llu from now on",
+                    carrier->sender.receiver, (unsigned long long)part->samples, (unsigned long long)part->max_samples);
     }
     part_next(part);
 }
 
 static void part_again(struct part *part, bool hold)
 {
-    struct carrier *carrier = part->carrier;
+    struct http_carrier *carrier = part->carrier;
 
-    if (too_old(carrier)) {
+    if (sender_is_too_old(&carrier->sender)) {
         part_settle(part, QUEUE_EXPIRED, part->samples, QUEUE_EXPIRED);
         return;
     }
@@ -452,13 +394,12 @@ static void part_again(struct part *part, bool hold)
     told_failing(carrier, part, hold ? "nothing is sent until a credential or the configuration changes; it is tried once a minute"
                                      : "tried again until it works");
     part->held = hold;
-    carrier->noise = carrier->noise * 1664525u + 1013904223u;
-    part_wait(part, hold ? HOLD_MS : answer_backoff_ms(&part->answer, part->attempts, carrier->noise >> 8));
+    part_wait(part, hold ? HOLD_MS : answer_backoff_ms(&part->answer, part->attempts, sender_noise(&carrier->sender)));
 }
 
 static void part_answered(struct part *part, CURLcode result)
 {
-    struct carrier *carrier = part->carrier;
+    struct http_carrier *carrier = part->carrier;
     enum verdict verdict;
     uint64_t taken = 0;
     long status = 0;
@@ -468,7 +409,8 @@ static void part_answered(struct part *part, CURLcode result)
     /* One with too long a body has said all that counts; otherwise half an answer is none. */
     whole = result == CURLE_OK || (result == CURLE_WRITE_ERROR && part->answer.body_bytes > ANSWER_BODY_MAX);
     part->answer.status = whole ? (int)status : 0;
-    verdict = carrier->options.protocol->verdict(carrier->options.state, &part->answer, part->format, part->samples, &taken);
+    verdict = carrier->options.protocol->verdict(carrier->options.state, part->number, &part->answer, part->format, part->samples,
+                                                 &taken);
     format_ask(carrier);
     if (verdict == VERDICT_HOLD && carrier->options.drop_unauthorized && status >= 400)
         verdict = VERDICT_REJECTED;
@@ -487,15 +429,10 @@ static void part_answered(struct part *part, CURLcode result)
     }
 }
 
-static void memory_wait(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
-}
-
 /* ---- Flights ------------------------------------------------------------------------------------------------------------- */
 
 /* While credentials are refused: whether there are others now. */
-static void look_at_credentials(struct carrier *carrier, int64_t now)
+static void look_at_credentials(struct http_carrier *carrier, int64_t now)
 {
     uint32_t sum;
 
@@ -503,7 +440,7 @@ static void look_at_credentials(struct carrier *carrier, int64_t now)
         return;
     carrier->look_ns = now + LOOK_MS * INT64_C(1000000);
     sum = credentials_sum(carrier);
-    for (uint32_t i = 0; i < carrier->flight.parts; i++) {
+    for (uint32_t i = 0; i < carrier->sender.flight.parts; i++) {
         struct part *part = &carrier->parts[i];
 
         if (part->state == PART_WAITING && part->held && part->credentials != sum)
@@ -512,17 +449,17 @@ static void look_at_credentials(struct carrier *carrier, int64_t now)
 }
 
 /* Launches what is due; the time of what there is to do next, INT64_MAX: nothing. */
-static int64_t launch_due(struct carrier *carrier)
+static int64_t launch_due(struct http_carrier *carrier)
 {
-    int64_t now = now_ns(carrier), next_ns = INT64_MAX;
+    int64_t now = sender_now_ns(&carrier->sender), next_ns = INT64_MAX;
     bool held = false;
     uint32_t flying = 0;
 
-    for (uint32_t i = 0; i < carrier->flight.parts; i++)
+    for (uint32_t i = 0; i < carrier->sender.flight.parts; i++)
         held |= carrier->parts[i].state == PART_WAITING && carrier->parts[i].held;
     if (held)
         look_at_credentials(carrier, now);
-    for (uint32_t i = 0; i < carrier->flight.parts; i++) {
+    for (uint32_t i = 0; i < carrier->sender.flight.parts; i++) {
         struct part *part = &carrier->parts[i];
 
         if (part->state == PART_FLYING && !carrier->settled)
@@ -541,18 +478,18 @@ static int64_t launch_due(struct carrier *carrier)
         if (!carrier->settled)
             break;
     }
-    for (uint32_t i = 0; i < carrier->flight.parts; i++)
+    for (uint32_t i = 0; i < carrier->sender.flight.parts; i++)
         flying += carrier->parts[i].state == PART_FLYING;
-    pthread_mutex_lock(&carrier->lock);
-    carrier->next_ns = next_ns;
+    pthread_mutex_lock(&carrier->sender.lock);
+    carrier->sender.next_ns = next_ns == INT64_MAX ? 0 : next_ns;
     carrier->figures.flying = flying;
     carrier->figures.held = held;
     carrier->figures.format = carrier->format;
-    pthread_mutex_unlock(&carrier->lock);
+    pthread_mutex_unlock(&carrier->sender.lock);
     return held && carrier->look_ns < next_ns ? carrier->look_ns : next_ns;
 }
 
-static void collect_answers(struct carrier *carrier)
+static void collect_answers(struct http_carrier *carrier)
 {
     const CURLMsg *message;
     int left;
@@ -569,39 +506,45 @@ static void collect_answers(struct carrier *carrier)
 }
 
 /* Takes all requests back; what they did is not known, and a later life sends them again. */
-static void flight_abandon(struct carrier *carrier)
+static void flight_abandon(struct http_carrier *carrier)
 {
-    for (uint32_t i = 0; i < carrier->flight.parts; i++)
+    for (uint32_t i = 0; i < carrier->sender.flight.parts; i++)
         if (carrier->parts[i].state == PART_FLYING)
             curl_multi_remove_handle(carrier->multi, carrier->parts[i].easy);
 }
 
-static bool flight_over(const struct carrier *carrier)
+static bool flight_over(const struct http_carrier *carrier)
 {
-    for (uint32_t i = 0; i < carrier->flight.parts; i++)
+    for (uint32_t i = 0; i < carrier->sender.flight.parts; i++)
         if (carrier->parts[i].state != PART_DONE)
             return false;
     return true;
 }
 
-/* Whether it is not worth waiting any longer: the time is over, or the receiver is not taking anything. */
-static bool flight_hopeless(struct carrier *carrier)
+/* So that every part is about a request: parts differ by chance. */
+static uint64_t part_samples(const struct http_carrier *carrier)
 {
-    int64_t until_ns;
-
-    if (!stop_asked(carrier, &until_ns))
-        return false;
-    return carrier->figures.failing || now_ns(carrier) >= until_ns;
+    return carrier->max_samples - carrier->max_samples / 8;
 }
 
-/* From departure to the arrival of all parts; false: the carrier is to end. */
-static bool fly(struct carrier *carrier)
+static uint64_t flight_samples(const void *state)
 {
-    struct queue_flight *flight = &carrier->flight;
+    const struct http_carrier *carrier = state;
 
-    carrier->flight_newest_ms = flight->records[flight->count - 1].time_ms;
+    return carrier->options.shards * part_samples(carrier);
+}
+
+static void depart(struct http_carrier *carrier)
+{
+    struct queue_flight *flight = &carrier->sender.flight;
+    const uint64_t parts = (flight->samples + part_samples(carrier) - 1) / part_samples(carrier);
+
+    /* One that returns keeps its parts, unless nobody had decided on them. */
+    if (!flight->done && flight->parts <= 1)
+        queue_depart(carrier->sender.options.queue, flight,
+                     parts > carrier->options.shards ? carrier->options.shards : parts ? (uint32_t)parts : 1);
     while (parts_plan(carrier->plan, flight) < 0)
-        memory_wait();
+        sender_memory_wait();
     for (uint32_t i = 0; i < flight->parts; i++) {
         struct part *part = &carrier->parts[i];
 
@@ -614,6 +557,13 @@ static bool fly(struct carrier *carrier)
     for (uint32_t i = 0; i < flight->parts; i++)
         if (!(flight->done >> i & 1))
             part_next(&carrier->parts[i]);
+}
+
+static bool fly(void *state)
+{
+    struct http_carrier *carrier = state;
+
+    depart(carrier);
     for (;;) {
         int64_t next_ns, now, stop_ns;
         int running, wait_ms = 1000;
@@ -623,72 +573,37 @@ static bool fly(struct carrier *carrier)
         collect_answers(carrier);
         if (flight_over(carrier))
             break;
-        if (flight_hopeless(carrier)) {
+        if (sender_is_hopeless(&carrier->sender)) {
             flight_abandon(carrier);
             return false;
         }
         next_ns = launch_due(carrier);
-        now = now_ns(carrier);
-        if (stop_asked(carrier, &stop_ns) && stop_ns < next_ns)
+        now = sender_now_ns(&carrier->sender);
+        if (sender_is_stopping(&carrier->sender, &stop_ns) && stop_ns < next_ns)
             next_ns = stop_ns;
         if (next_ns < now + wait_ms * INT64_C(1000000))
             wait_ms = next_ns > now ? (int)((next_ns - now) / 1000000) + 1 : 0;
         curl_multi_poll(carrier->multi, NULL, 0, wait_ms, NULL);
     }
-    pthread_mutex_lock(&carrier->lock);
-    carrier->figures.acked_ms = carrier->flight_newest_ms;
+    sender_acked(&carrier->sender);
+    pthread_mutex_lock(&carrier->sender.lock);
     carrier->figures.flying = 0;
-    pthread_mutex_unlock(&carrier->lock);
+    pthread_mutex_unlock(&carrier->sender.lock);
     return true;
 }
 
-/* So that every part is about a request: parts differ by chance. */
-static uint64_t part_samples(const struct carrier *carrier)
+static void wake(void *state)
 {
-    return carrier->max_samples - carrier->max_samples / 8;
+    const struct http_carrier *carrier = state;
+
+    curl_multi_wakeup(carrier->multi);
 }
 
-static void *carrier_main(void *context)
-{
-    struct carrier *carrier = context;
-    struct queue_flight *flight = &carrier->flight;
-
-    for (;;) {
-        uint64_t full = carrier->options.shards * part_samples(carrier);
-        int64_t until_ns;
-        bool stopping = stop_asked(carrier, &until_ns);
-        int status;
-
-        if (!stopping && !queue_wait(carrier->queue, full, carrier->options.deadline_ms, now_ns(carrier) + IDLE_NS))
-            continue;
-        if (stopping && now_ns(carrier) >= until_ns)
-            break;
-        status = queue_take(carrier->queue, full, FLIGHT_BYTES, flight);
-        if (status < 0) {
-            memory_wait();
-            continue;
-        }
-        if (status == 0) {
-            if (stopping)
-                break;
-            continue;
-        }
-        /* One that returns keeps its parts, unless nobody had decided on them. */
-        if (!flight->done && flight->parts <= 1) {
-            uint64_t parts = (flight->samples + part_samples(carrier) - 1) / part_samples(carrier);
-
-            queue_depart(carrier->queue, flight,
-                         parts > carrier->options.shards ? carrier->options.shards : parts ? (uint32_t)parts : 1);
-        }
-        if (!fly(carrier))
-            break;
-    }
-    return NULL;
-}
+static const struct sender_carrier by_http = {.flight_samples = flight_samples, .fly = fly, .wake = wake};
 
 /* ---- Life ---------------------------------------------------------------------------------------------------------------- */
 
-static void carrier_free(struct carrier *carrier)
+static void carrier_free(struct http_carrier *carrier)
 {
     for (uint32_t i = 0; carrier->parts && i < QUEUE_PARTS_MAX; i++) {
         struct part *part = &carrier->parts[i];
@@ -701,27 +616,23 @@ static void carrier_free(struct carrier *carrier)
     if (carrier->multi)
         curl_multi_cleanup(carrier->multi);
     parts_free(carrier->plan);
-    queue_flight_free(&carrier->flight);
     free(carrier->parts);
-    pthread_mutex_destroy(&carrier->lock);
+    sender_clear(&carrier->sender);
     free(carrier);
 }
 
-int carrier_start(struct carrier **out, const struct carrier_options *options, struct queue *queue)
+int http_carrier_start(struct http_carrier **out, const struct http_carrier_options *options)
 {
-    struct carrier *carrier = calloc(1, sizeof(*carrier));
+    struct http_carrier *carrier = calloc(1, sizeof(*carrier));
     bool good;
 
     if (!carrier)
         return -1;
     carrier->options = *options;
-    carrier->queue = queue;
     carrier->max_samples = options->max_samples;
     format_ask(carrier);
     carrier->figures.format = carrier->format;
-    carrier->noise = (uint32_t)now_ns(carrier);
-    carrier->next_ns = INT64_MAX;
-    pthread_mutex_init(&carrier->lock, NULL);
+    sender_init(&carrier->sender, &options->sender, options->url, &by_http, carrier);
     carrier->plan = parts_new();
     carrier->multi = curl_multi_init();
     /* As many as a former life can have had on their way. */
@@ -731,7 +642,7 @@ int carrier_start(struct carrier **out, const struct carrier_options *options, s
         carrier->parts[i].carrier = carrier;
     if (good) {
         curl_multi_setopt(carrier->multi, CURLMOPT_MAXCONNECTS, (long)options->shards);
-        good = pthread_create(&carrier->thread, NULL, carrier_main, carrier) == 0;
+        good = sender_start(&carrier->sender) == 0;
     }
     if (!good) {
         carrier_free(carrier);
@@ -741,25 +652,16 @@ int carrier_start(struct carrier **out, const struct carrier_options *options, s
     return 0;
 }
 
-void carrier_stop(struct carrier *carrier, int64_t until_ns)
+void http_carrier_stop(struct http_carrier *carrier)
 {
-    pthread_mutex_lock(&carrier->lock);
-    carrier->stopping = true;
-    carrier->stop_ns = until_ns;
-    pthread_mutex_unlock(&carrier->lock);
-    queue_wake(carrier->queue);
-    curl_multi_wakeup(carrier->multi);
-    pthread_join(carrier->thread, NULL);
+    sender_stop(&carrier->sender);
     carrier_free(carrier);
 }
 
-void carrier_figures(struct carrier *carrier, struct carrier_figures *figures)
+void http_carrier_figures(struct http_carrier *carrier, struct sender_figures *shared, struct http_carrier_figures *figures)
 {
-    int64_t now = now_ns(carrier);
-
-    pthread_mutex_lock(&carrier->lock);
+    pthread_mutex_lock(&carrier->sender.lock);
+    sender_figures(&carrier->sender, shared);
     *figures = carrier->figures;
-    figures->backoff_seconds = carrier->next_ns == INT64_MAX || carrier->next_ns <= now ? 0
-                                                                                      : (double)(carrier->next_ns - now) / 1e9;
-    pthread_mutex_unlock(&carrier->lock);
+    pthread_mutex_unlock(&carrier->sender.lock);
 }
