@@ -29,7 +29,7 @@ tests_unit_check_reload_SOURCES = tests/unit/check_reload.c core/call.c core/con
 tests_unit_check_reload_CPPFLAGS = $(TEST_CPPFLAGS) -DINSTANCE_START_NS=INT64_C\(8000000000\) -DINSTANCE_STUCK_NS=INT64_C\(1000000000\)
 tests_unit_check_reload_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS) -ldl
 check_PROGRAMS += tests/unit/check_queue
-tests_unit_check_queue_SOURCES = tests/unit/check_queue.c $(PUSH_QUEUE)
+tests_unit_check_queue_SOURCES = tests/unit/check_queue.c tests/unit/labels.h plugins/push/record.c plugins/push/record.h $(PUSH_QUEUE)
 tests_unit_check_queue_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/push
 tests_unit_check_queue_LDADD = $(CHECK_LIBS) -lpthread
 if WITH_REMOTE_WRITE
