@@ -8,6 +8,7 @@ series came in order; a sample that came twice came with the same bits.  The led
 weir pushes of itself.
 """
 import concurrent.futures
+import errno
 import glob
 import os
 import random
@@ -40,6 +41,7 @@ class Scene:
         self.folder = os.path.join(SCRATCH, name)
         os.mkdir(self.folder)
         self.options, self.interval, self.reserve, self.wrap, self.weir = options, interval, reserve, (), None
+        self.helpers = []
         self.environment = os.environ
         self.receivers = [subprocess.Popen(['/usr/bin/python3', os.path.join(HERE, 'remote_write_receiver.py'), *arguments],
                                            stdout=subprocess.PIPE, text=True) for _ in range(receivers)]
@@ -148,6 +150,23 @@ class Scene:
     def until_sender(self, pattern):
         return self.until('the sender to say "%s"' % pattern, lambda: re.search(pattern, self.sender()))
 
+    def status(self, pattern):
+        """The numbers in the line of `weir status` that begins so."""
+        words = [os.environ['WEIR'], 'status', '--socket', self.path('control')]
+        told = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False).stdout
+        line = re.search('(?m)^' + pattern + r'\b(.*)', told)
+        return list(map(float, re.findall(r' (\d+(?:\.\d+)?)\b', line[1]))) if line else None
+
+    def until_collected(self, count):
+        """So many passes more of the source, wherever they go."""
+        collected = lambda: (self.status('script/a script') or [0] * 5)[3]
+        before = collected()
+        return self.until('%d passes more of the source' % count, lambda: collected() >= before + count)
+
+    def lost(self):
+        """What the ring has lost on the way to the first receiver's queue, in samples."""
+        return int((self.status('script/a -> remote_write/r0') or [0] * 4)[2])
+
     def balance(self, receiver=0):
         """The ledger at every pass, from what weir says of itself."""
         at = {}
@@ -183,7 +202,7 @@ class Scene:
         return ledger
 
     def close(self):
-        for process in [self.weir, *self.receivers]:
+        for process in [self.weir, *self.receivers, *self.helpers]:
             if process:
                 process.kill()
                 process.wait()
@@ -476,6 +495,135 @@ def D2_file_size_limit():
     scene.complete(lost=['disk'])
 
 
+CHANGES = ('openat', 'pwrite', 'ftruncate', 'fsync', 'fdatasync', 'renameat', 'unlinkat', 'mkdir')
+
+
+def every_pass(scene):
+    """Everything that the source has published is there."""
+    passes = [value for _, value, _ in values_of(scene, 'test_pass_total')]
+    assert passes == list(range(1, len(passes) + 1)), passes
+
+
+def told_once(scene, what):
+    """One line says what is wrong, and that what comes is kept in memory; at most one each what cannot be done besides."""
+    lines = [line for line in scene.log().splitlines() if what in line]
+    kinds = [re.search(r'could not (write to the queue|write ".*checkpoint|cut|sync)', line) for line in lines]
+    kinds = [kind and kind[1].split()[0] + kind[1][-10:] for kind in kinds]
+    assert None not in kinds and len(set(kinds)) == len(kinds) and kinds[0].startswith('write'), lines
+
+
+def refused(scene, number, *calls):
+    """While the disk refuses, weir goes on in memory; afterwards the disk takes all of it. Nothing is lost."""
+    what = os.strerror(number)
+    preload(scene, 'none 0')
+    down(scene)
+    scene.start().until_log('could not send')
+    order(scene, number, *calls)
+    scene.until_log(what + '; up to 16 MiB are kept in memory').until_collected(20)
+    order(scene)
+    scene.until_log('queues in .* again')
+    up(scene)
+    scene.until_more(10)
+    scene.complete()
+    every_pass(scene)
+    told_once(scene, what)
+
+
+def D2_over_quota():
+    refused(Scene('D2_over_quota', 'queue_max_bytes = "16MiB"', interval='100ms', text=WIDE), errno.EDQUOT, 'openat', 'pwrite', 'mkdir')
+
+
+def D2_becomes_read_only():
+    """As when the file system has found an error in itself; whoever mounts it so finds it busy."""
+    refused(Scene('D2_becomes_read_only', 'queue_max_bytes = "16MiB"', interval='100ms', text=WIDE), errno.EROFS, *CHANGES)
+
+
+class Mounts:
+    """A mount namespace in which weir runs."""
+    def __init__(self, scene):
+        self.holder = subprocess.Popen(['unshare', '-m', 'sleep', 'infinity'])
+        self.disk = scene.path('disk')
+        os.mkdir(self.disk)
+        self.enter = ['nsenter', '-t', str(self.holder.pid), '-m', '--']
+        scene.until('the namespace', lambda: os.readlink('/proc/%d/ns/mnt' % self.holder.pid) != os.readlink('/proc/self/ns/mnt'))
+        scene.queues, scene.wrap = [os.path.join(self.disk, 'queue')], self.enter
+        scene.helpers.append(self.holder)
+
+    def run(self, *words, check=True):
+        return subprocess.run([*self.enter, *words], check=check, capture_output=True, text=True)
+
+    def ext4(self, image, size):
+        """A file system in a file; where there are no loop devices, one in memory."""
+        subprocess.run(['truncate', '-s', size, image], check=True)
+        subprocess.run(['mkfs.ext4', '-q', '-F', '-m', '0', image], check=True)
+        if self.run('mount', '-o', 'loop', image, self.disk, check=False).returncode:
+            self.run('mount', '-t', 'tmpfs', '-o', 'size=' + size, 'tmpfs', self.disk)
+
+
+def D1_filled_by_others():
+    """Somebody else has taken all the room, and gives it back."""
+    scene = Scene('D1_filled_by_others', interval='100ms')
+    mounts = Mounts(scene)
+    mounts.ext4(scene.path('image'), '8M')
+    down(scene)
+    scene.start().until_log('could not send')
+    mounts.run('dd', 'if=/dev/zero', 'of=' + mounts.disk + '/others', 'bs=4k', check=False)
+    scene.until_log('No space left on device; up to 16 MiB are kept in memory').until_collected(20)
+    mounts.run('rm', mounts.disk + '/others')
+    scene.until_log('queues in .* again')
+    up(scene)
+    scene.until_more(10)
+    scene.complete()
+    every_pass(scene)
+    told_once(scene, 'No space left on device')
+
+
+def D2_read_only_at_start():
+    """The start is refused, with the reason; with a writable one, all that had been accepted is there."""
+    scene = Scene('D2_read_only_at_start', interval='100ms')
+    mounts = Mounts(scene)
+    mounts.run('mount', '-t', 'tmpfs', 'tmpfs', mounts.disk)
+    down(scene)
+    scene.start().until_log('could not send').until_collected(5).kill()
+    pending = scene.queue()['pending']
+    mounts.run('mount', '-o', 'remount,ro', mounts.disk)
+    refusal = subprocess.run(scene.command('run') + ['--socket', scene.path('control')], capture_output=True, text=True, timeout=60, check=False)
+    lines = [line for line in (refusal.stdout + refusal.stderr).splitlines() if 'Read-only file system' in line]
+    assert refusal.returncode == 1 and len(lines) == 1 and scene.queues[0] in lines[0], refusal
+    assert scene.queue(0, 'verify')['pending'] == pending > 0
+    mounts.run('mount', '-o', 'remount,rw', mounts.disk)
+    up(scene)
+    scene.start().until_more(10)
+    scene.complete()
+    assert [value for _, value, _ in values_of(scene, 'test_pass_total')].count(1) == 2
+
+
+def D2_permission_taken_away():
+    """By another user than root, which need not heed it."""
+    scene = Scene('D2_permission', 'queue_max_bytes = "16MiB"', interval='100ms', text=WIDE)
+    nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+    for path in os.environ['WEIR'], os.environ['PLUGIN_DIR'], scene.path('script'):
+        assert subprocess.run([*nobody, 'test', '-r', path], check=False).returncode == 0, 'not everybody may read ' + path
+    scene.wrap = nobody
+    os.chown(scene.folder, 65534, 65534)
+    down(scene)
+    scene.start().until_log('could not send')
+    os.chmod(scene.queues[0], 0o500)
+    scene.until_log('Permission denied; up to 16 MiB are kept in memory').until_collected(10)
+    os.chmod(scene.queues[0], 0o700)
+    scene.until_log('queues in .* again')
+    up(scene)
+    scene.until_more(10).until('the settled files to go', lambda: len(segments(scene)) < 3)
+    os.chmod(scene.queues[0], 0o500)
+    scene.until_log('(?s)queues in .* again.*Permission denied').until_more(10)
+    os.chmod(scene.queues[0], 0o700)
+    scene.until_log('(?s)queues in .* again.*queues in .* again').complete()
+    every_pass(scene)
+    os.chmod(scene.queues[0], 0)
+    refusal = subprocess.run(scene.command('run') + ['--socket', scene.path('control')], capture_output=True, text=True, timeout=60, check=False)
+    assert refusal.returncode == 1 and 'Permission denied' in refusal.stdout + refusal.stderr, refusal
+
+
 def traced(scene, *injected):
     """LeakSanitizer does not work under strace."""
     leaks = os.environ.get('ASAN_OPTIONS', '') + ':detect_leaks=0'
@@ -615,7 +763,18 @@ def preload(scene, fault):
     """From the next start on, calls.so watches the queue's directory."""
     scene.environment = {**os.environ, 'LD_PRELOAD': os.path.join(os.environ['TEST_PLUGIN_DIR'], 'calls.so'),
                          'CALLS_UNDER': scene.queues[0], 'CALLS_LOG': scene.path('calls'), 'CALLS_FAULT': fault,
+                         'CALLS_ORDER': scene.path('order'),
                          'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0'}
+
+
+def order(scene, *words):
+    """From now on these calls fail, or wait; without words no longer."""
+    if not words:
+        os.unlink(scene.path('order'))
+        return
+    with open(scene.path('order.new'), 'w', encoding='ascii') as file:
+        file.write(' '.join(map(str, words)) + '\n')
+    os.rename(scene.path('order.new'), scene.path('order'))
 
 
 def calls_made(scene):
