@@ -14,10 +14,13 @@ import os
 import random
 import re
 import signal
+import socket
+import ssl
 import struct
 import subprocess
 import sys
 import time
+import warnings
 
 import remote_write_receiver
 
@@ -365,11 +368,13 @@ def H6_redirects_are_not_followed():
 
 
 def certificates(folder):
-    """ca, other (a second authority), and from ca: good, wrong (of another name), expired; each NAME.pem and NAME.key."""
+    """ca, other (a second authority), own (signed by itself, for the right name), and from ca: good, wrong (of another name), expired;
+    each NAME.pem and NAME.key."""
     def openssl(*arguments):
         subprocess.run(['openssl', *arguments], cwd=folder, check=True, capture_output=True)
-    for ca in 'ca', 'other':
-        openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', ca + '.key', '-out', ca + '.pem', '-subj', '/CN=' + ca, '-days', '2')
+    for name, host in ('ca', 'ca'), ('other', 'other'), ('own', 'localhost'):
+        openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', name + '.key', '-out', name + '.pem', '-subj', '/CN=' + host,
+                '-addext', 'subjectAltName = DNS:' + host, '-days', '2')
     for name, host in ('good', 'localhost'), ('wrong', 'elsewhere.example'), ('expired', 'localhost'), ('client', 'weir'):
         openssl('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', name + '.key', '-out', name + '.csr', '-subj', '/CN=' + host)
         with open(os.path.join(folder, name + '.ext'), 'w', encoding='ascii') as file:
@@ -379,16 +384,36 @@ def certificates(folder):
 
 
 def H7_tls():
+    """What cannot be trusted gets no request, and is told in one line that says why; the authorities are read anew for each connection."""
     folder = os.path.join(SCRATCH, 'H7_certificates')
     os.mkdir(folder)
     certificates(folder)
     path = lambda name: os.path.join(folder, name)
     live = path('live.pem')
     subprocess.run(['cp', path('ca.pem'), live], check=True)
-    for name in 'wrong', 'expired':
-        scene = Scene('H7_' + name, 'tls_ca_file = "%s"' % live, scheme='https', arguments=('--cert', path(name + '.pem'), '--key', path(name + '.key')))
-        scene.start().until_log('could not send.*(certificate|SSL)')
-        assert not scene.requests()
+    # The system's own policy allows everything, so that it is weir that refuses.
+    with open(path('openssl.cnf'), 'w', encoding='ascii') as file:
+        file.write('openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = any\n[any]\nMinProtocol = TLSv1\nCipherString = ALL:@SECLEVEL=0\n')
+    anything = {**os.environ, 'OPENSSL_CONF': path('openssl.cnf')}
+    for name, certificate, ca, more, why in (
+            ('wrong', 'wrong', 'ca', (), 'no alternative certificate subject name matches|not match'),
+            ('expired', 'expired', 'ca', (), 'expired'),
+            ('self_signed', 'own', 'ca', (), 'self.signed certificate'),
+            ('unknown_authority', 'good', 'other', (), 'unable to get local issuer'),
+            ('unknown_to_the_system', 'good', None, (), 'unable to get local issuer'),
+            ('tls_1_0', 'good', 'ca', ('--tls', 'TLSv1'), 'protocol version|unsupported protocol'),
+            ('tls_1_1', 'good', 'ca', ('--tls', 'TLSv1_1'), 'protocol version|unsupported protocol')):
+        scene = Scene('H7_' + name, 'tls_ca_file = "%s"' % path(ca + '.pem') if ca else '', scheme='https',
+                      arguments=('--cert', path(certificate + '.pem'), '--key', path(certificate + '.key'), *more))
+        scene.environment = anything
+        if more:  # there is nothing else in the way
+            with ssl_client(path('ca.pem'), more[1]).wrap_socket(socket.create_connection(('localhost', port_of(scene))),
+                                                                 server_hostname='localhost') as old:
+                assert old.version() == more[1].replace('_', '.'), old.version()
+        scene.start().until_log('could not send.*(%s)' % why).until_collected(3)
+        assert not scene.requests() and scene.log().count('could not send') == 1, scene.log()
+        ledger = scene.stop().queue()
+        assert ledger['accepted'] == ledger['pending'] > 0, ledger
         scene.close()
     scene = Scene('H7', 'tls_ca_file = "%s" tls_cert_file = "%s" tls_key_file = "%s"' % (live, path('client.pem'), path('client.key')),
                   scheme='https', arguments=('--cert', path('good.pem'), '--key', path('good.key'), '--ca', path('ca.pem')))
@@ -398,6 +423,19 @@ def H7_tls():
     subprocess.run(['cp', path('ca.pem'), live + '.new'], check=True)
     os.rename(live + '.new', live)
     scene.until_log('sends to .* again').until_more().complete()
+
+
+def port_of(scene):
+    return int(re.search(r':(\d+)/', scene.urls[0])[1])
+
+
+def ssl_client(ca, version):
+    warnings.simplefilter('ignore', DeprecationWarning)  # of old versions, which are the point
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(ca)
+    context.set_ciphers('ALL:@SECLEVEL=0')
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
+    return context
 
 
 def H8_outage_and_kills():
