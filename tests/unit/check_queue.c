@@ -687,7 +687,8 @@ static struct whole {
 /* The figures of some tables at one moment, the first of them in a schema with a long name. */
 static void real_record(struct record_writer *writer, uint32_t pass, unsigned tables, size_t long_name)
 {
-    static const char *const names[] = {"pg_stat_user_tables_seq_scan", "pg_stat_user_tables_n_tup_ins", "pg_stat_user_tables_bloat"};
+    static const char *const names[] = {"pg_stat_user_tables_seq_scan", "pg_stat_user_tables_n_tup_ins",
+                                        "pg_stat_user_tables_bloat"};
     struct record_family families[3] = {{.unit = "", .help = "Scans", .kind = 1}, {.unit = "rows", .help = "Rows", .kind = 1},
                                         {.unit = "ratio", .help = "Wasted", .kind = 0}};
     char filling[4096] = "";
