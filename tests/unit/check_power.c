@@ -2,8 +2,8 @@
  *
  * A scripted run of a queue (appending, taking, syncing, a disk that is full, a sync that fails, a second life) is recorded as a
  * list of what it did to its directory.  The other roles go on inside a segment's write and inside each fsync, as other threads
- * would.  Then the directories that a cut before any of these steps can leave are made and opened as a queue.  The disk is as bad as
- * POSIX allows:
+ * would.  Then the directories that a cut before any of these steps can leave are made and opened as a queue.  The disk is as bad
+ * as POSIX allows:
  *   - a write survives if an fsync of its file that began later has returned; an fsync that fails takes with it what it was to
  *     cover;
  *   - a name made, changed or deleted survives if an fsync of the directory that began later has returned;
