@@ -756,6 +756,7 @@ static void whole_make(void)
 {
     struct queue *queue;
     uint8_t *bytes;
+    size_t size;
 
     ck_assert_int_eq(rmdir(base), 0);
     strcpy(base, access("/dev/shm", W_OK) == 0 ? "/dev/shm/weir-queue.XXXXXX" : "/tmp/weir-queue.XXXXXX");
@@ -771,8 +772,9 @@ static void whole_make(void)
     memcpy(whole.bytes, bytes, WHOLE_BYTES);
     free(bytes);
     sprintf(whole.checkpoint_path, "%s/checkpoint", dir);
-    ck_assert_uint_le(file_read(whole.checkpoint_path, &bytes), sizeof(whole.checkpoint));
-    memcpy(whole.checkpoint, bytes, sizeof(whole.checkpoint));
+    size = file_read(whole.checkpoint_path, &bytes);
+    ck_assert_uint_le(size, sizeof(whole.checkpoint));
+    memcpy(whole.checkpoint, bytes, size);
     free(bytes);
     queue_close(queue);
     sprintf(whole.kept, "%s/kept", base);
