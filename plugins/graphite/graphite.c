@@ -81,6 +81,14 @@ static int consume(void *state, const struct weir_batch *batch)
     return push_consume(graphite->push, batch);
 }
 
+static int flush(void *state, int64_t deadline_ns)
+{
+    const struct graphite *graphite = state;
+
+    (void)deadline_ns; /* nothing of it waits */
+    return push_flush(graphite->push);
+}
+
 static int collect(void *state, const struct weir_pass *pass)
 {
     const struct graphite *graphite = state;
@@ -198,6 +206,7 @@ static const struct weir_plugin plugin = {
     .start = start,
     .collect = collect,
     .consume = consume,
+    .flush = flush,
     .stop = stop,
     .destroy = destroy,
     .commands = commands,

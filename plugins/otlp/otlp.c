@@ -75,6 +75,14 @@ static int consume(void *state, const struct weir_batch *batch)
     return push_consume(http_push_base(otlp->http), batch);
 }
 
+static int flush(void *state, int64_t deadline_ns)
+{
+    const struct otlp *otlp = state;
+
+    (void)deadline_ns; /* nothing of it waits */
+    return push_flush(endpoint_push(otlp->endpoint));
+}
+
 static int collect(void *state, const struct weir_pass *pass)
 {
     const struct otlp *otlp = state;
@@ -175,6 +183,7 @@ static const struct weir_plugin plugin = {
     .start = start,
     .collect = collect,
     .consume = consume,
+    .flush = flush,
     .stop = stop,
     .destroy = destroy,
     .commands = commands,

@@ -230,6 +230,18 @@ static int identity_write(const struct directory *directory, const char *path, c
     return -1;
 }
 
+/* Nothing, or nothing but its size, has come to the disk. */
+static bool is_blank(int fd)
+{
+    char text[64];
+    ssize_t length = pread(fd, text, sizeof(text), 0);
+
+    for (ssize_t i = 0; i < length; i++)
+        if (text[i])
+            return false;
+    return length >= 0;
+}
+
 static int identity_open(struct directory *directory, const char *path, char *why, size_t why_size)
 {
     uint64_t size;
@@ -246,11 +258,30 @@ static int identity_open(struct directory *directory, const char *path, char *wh
     if (!lock_take(directory->identity_fd))
         return fail(why, why_size, "the queue in \"%s\" is in use by another process or instance: "
                                    "give queue_dir a directory of its own", path);
-    /* One without content was made by somebody who came no further. */
-    return size ? identity_check(directory->identity_fd, path, why, why_size) : identity_write(directory, path, why, why_size);
+    /* A blank one was made by somebody who came no further. */
+    return is_blank(directory->identity_fd) ? identity_write(directory, path, why, why_size)
+                                            : identity_check(directory->identity_fd, path, why, why_size);
 }
 
 /* ---- Opening ------------------------------------------------------------------------------------------------------------- */
+
+/* Makes one, if it is not there, whose name is as durable as what will be in it, unless the one above may not be read. */
+static bool make_one(const char *path)
+{
+    int fd, above;
+
+    if (mkdir(path, 0700) < 0)
+        return errno == EEXIST;
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    above = fd < 0 ? -1 : openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (above >= 0) {
+        (void)fsync(above);
+        close(above);
+    }
+    if (fd >= 0)
+        close(fd);
+    return true;
+}
 
 static bool make(const char *path)
 {
@@ -259,10 +290,10 @@ static bool make(const char *path)
 
     for (char *slash = good && *copy ? strchr(copy + 1, '/') : NULL; good && slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        good = mkdir(copy, 0700) == 0 || errno == EEXIST;
+        good = make_one(copy);
         *slash = '/';
     }
-    good = good && (mkdir(path, 0700) == 0 || errno == EEXIST);
+    good = good && make_one(path);
     free(copy);
     return good;
 }

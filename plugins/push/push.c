@@ -12,8 +12,12 @@
 
 #define SYNC_NS INT64_C(1000000000)
 
-struct group_time { /* of a group, by its id */
+struct group { /* by its id */
     int64_t last_ns; /* of its last pass that is in the queue */
+    /* A snapshot that waits for the group's next news: passes that the ring still has from before it come first. */
+    struct weir_sample *held;
+    size_t nheld;
+    uint32_t source;
 };
 /* With the label endpoint alone. */
 enum {
@@ -38,8 +42,8 @@ struct push {
     pthread_mutex_t lock; /* over stopping */
     pthread_cond_t stopped;
     bool stopping;
-    struct group_time *groups;
-    uint32_t groups_room;
+    struct group *groups;
+    uint32_t groups_room, holding; /* how many have a snapshot that waits */
     uint32_t group, series[FIGURES], outcomes[QUEUE_OUTCOMES], known[2];
 };
 
@@ -124,11 +128,11 @@ static int queue_record(struct push *push)
     return status;
 }
 
-static int64_t *group_last(struct push *push, uint32_t group)
+static struct group *group_of(struct push *push, uint32_t id)
 {
-    if (group >= push->groups_room) {
-        uint32_t room = group + group / 2 + 64;
-        struct group_time *larger = realloc(push->groups, room * sizeof(*larger));
+    if (id >= push->groups_room) {
+        uint32_t room = id + id / 2 + 64;
+        struct group *larger = realloc(push->groups, room * sizeof(*larger));
 
         if (!larger)
             return NULL;
@@ -136,21 +140,21 @@ static int64_t *group_last(struct push *push, uint32_t group)
         push->groups = larger;
         push->groups_room = room;
     }
-    return &push->groups[group].last_ns;
+    return &push->groups[id];
 }
 
-static int add(struct push *push, const struct weir_sample *sample)
+static int add(struct push *push, const struct weir_sample *sample, const struct catalog_series *series)
 {
-    const struct catalog_series *series = catalog_get(push->catalog, weir_sample_series(sample));
+    const struct group *group = group_of(push, series->group);
     uint32_t flags = weir_sample_flags(sample);
     enum record_value kind = flags & WEIR_S_STALE ? RECORD_STALENESS : flags & WEIR_S_U64 ? RECORD_U64 : RECORD_F64;
-    int64_t time_ms = sample->time_ns / 1000000, start_ms = flags & WEIR_S_START ? (int64_t)sample->aux / 1000000 : 0, *last_ns;
+    int64_t time_ms = sample->time_ns / 1000000, start_ms = flags & WEIR_S_START ? (int64_t)sample->aux / 1000000 : 0;
     int status;
 
-    if (!series || (last_ns = group_last(push, series->group)) == NULL)
+    if (!group)
         return -1;
     /* It was in a snapshot, or is of one that brings nothing new. */
-    if (!series->labels || sample->time_ns <= *last_ns || (push->takes && !push->takes(push->context, sample)))
+    if (!series->labels || sample->time_ns <= group->last_ns || (push->takes && !push->takes(push->context, sample)))
         return 0;
     status = record_add(&push->writer, series->family, series->labels, time_ms, kind, sample->bits, start_ms);
     if (status == 0) {
@@ -161,31 +165,148 @@ static int add(struct push *push, const struct weir_sample *sample)
     return status < 0 ? -1 : 0;
 }
 
+/* Of a group's pass: values, and the mark at its end. */
+static int add_all(struct push *push, const struct weir_sample *samples, size_t count)
+{
+    const struct weir_sample *mark = &samples[count - 1];
+    struct group *group = group_of(push, weir_sample_series(mark));
+    int status = group ? 0 : -1;
+
+    for (size_t i = 0; i < count - 1; i++) {
+        const struct catalog_series *series = catalog_get(push->catalog, weir_sample_series(&samples[i]));
+
+        if (!series || add(push, &samples[i], series) < 0)
+            status = -1;
+    }
+    if (group && mark->time_ns > group->last_ns)
+        group->last_ns = mark->time_ns;
+    return status;
+}
+
+/* ---- Snapshots that wait ---- */
+static void held_drop(struct push *push, struct group *group)
+{
+    free(group->held);
+    group->held = NULL;
+    group->nheld = 0;
+    push->holding--;
+}
+
+static int held_add(struct push *push, uint32_t id)
+{
+    int status = add_all(push, push->groups[id].held, push->groups[id].nheld);
+
+    held_drop(push, &push->groups[id]); /* add_all may have moved it */
+    return status;
+}
+
+/* News of the group of that time have come: they bring what the snapshot has, or it goes before them. */
+static int held_settle(struct push *push, uint32_t id, int64_t time_ns)
+{
+    struct group *group = id < push->groups_room && push->groups[id].held ? &push->groups[id] : NULL;
+
+    if (group && time_ns >= group->held[group->nheld - 1].time_ns)
+        return held_add(push, id);
+    if (group)
+        held_drop(push, group);
+    return 0;
+}
+
+/* Without memory for it, it does not wait. */
+static int snapshot(struct push *push, const struct weir_batch *batch)
+{
+    const struct weir_sample *mark = &batch->samples[batch->nsamples - 1];
+    struct group *group = group_of(push, weir_sample_series(mark));
+
+    if (!group)
+        return -1;
+    if (group->held)
+        held_drop(push, group);
+    if (mark->time_ns <= group->last_ns)
+        return 0;
+    group->held = malloc(batch->nsamples * sizeof(*group->held));
+    if (!group->held)
+        return add_all(push, batch->samples, batch->nsamples);
+    memcpy(group->held, batch->samples, batch->nsamples * sizeof(*group->held));
+    group->nheld = batch->nsamples;
+    group->source = batch->source;
+    push->holding++;
+    return 0;
+}
+
+/* Its handles are to be forgotten; newer snapshots follow. */
+static void gap(struct push *push, uint32_t source)
+{
+    catalog_forget_source(push->catalog, source);
+    for (uint32_t id = 0; id < push->groups_room && push->holding; id++)
+        if (push->groups[id].held && push->groups[id].source == source)
+            held_drop(push, &push->groups[id]);
+}
+
+static int news(struct push *push, const struct weir_sample *sample)
+{
+    const uint32_t id = weir_sample_series(sample), flags = weir_sample_flags(sample);
+    const struct catalog_series *series;
+    struct group *group;
+    int status = 0;
+
+    if (flags & WEIR_S_MARK) {
+        group = group_of(push, id);
+        if (push->holding)
+            status = held_settle(push, id, sample->time_ns);
+        if (group && sample->time_ns > group->last_ns)
+            group->last_ns = sample->time_ns;
+        return status;
+    }
+    if (flags & WEIR_S_RELEASED && !push->holding) {
+        catalog_forget(push->catalog, id);
+        return 0;
+    }
+    series = catalog_get(push->catalog, id);
+    if (!series)
+        return -1;
+    if (push->holding) {
+        status = held_settle(push, series->group, sample->time_ns);
+        series = catalog_get(push->catalog, id); /* which may have moved */
+    }
+    if (flags & WEIR_S_RELEASED)
+        catalog_forget(push->catalog, id);
+    else if (!series || add(push, sample, series) < 0)
+        status = -1;
+    return status;
+}
+
+static int consumed(struct push *push, int status)
+{
+    if (queue_record(push) < 0)
+        status = -1;
+    return status < 0 ? push->host->fail(push->self, WEIR_ENOMEM, "no memory: samples are missing in what is sent") : WEIR_OK;
+}
+
 int push_consume(struct push *push, const struct weir_batch *batch)
 {
     int status = 0;
 
-    if (batch->flags & WEIR_B_GAP)
-        catalog_forget_source(push->catalog, batch->source);
     record_begin(&push->writer);
-    for (size_t i = 0; i < batch->nsamples; i++) {
-        const struct weir_sample *sample = &batch->samples[i];
-        uint32_t flags = weir_sample_flags(sample);
-
-        if (flags & WEIR_S_MARK) {
-            int64_t *last_ns = group_last(push, weir_sample_series(sample));
-
-            if (last_ns && sample->time_ns > *last_ns)
-                *last_ns = sample->time_ns;
-        } else if (flags & WEIR_S_RELEASED) {
-            catalog_forget(push->catalog, weir_sample_series(sample));
-        } else if (add(push, sample) < 0) {
+    if (batch->flags & WEIR_B_GAP)
+        gap(push, batch->source);
+    if (batch->flags & WEIR_B_SNAPSHOT)
+        return consumed(push, snapshot(push, batch));
+    for (size_t i = 0; i < batch->nsamples; i++)
+        if (news(push, &batch->samples[i]) < 0)
             status = -1;
-        }
-    }
-    if (queue_record(push) < 0)
-        status = -1;
-    return status < 0 ? push->host->fail(push->self, WEIR_ENOMEM, "no memory: samples are missing in what is sent") : WEIR_OK;
+    return consumed(push, status);
+}
+
+int push_flush(struct push *push)
+{
+    int status = 0;
+
+    record_begin(&push->writer);
+    for (uint32_t id = 0; id < push->groups_room && push->holding; id++)
+        if (push->groups[id].held && held_add(push, id) < 0)
+            status = -1;
+    return consumed(push, status);
 }
 
 static int visit_current(void *context, const struct weir_batch *batch)
@@ -381,6 +502,8 @@ void push_free(struct push *push)
     record_writer_free(&push->writer);
     pthread_cond_destroy(&push->stopped);
     pthread_mutex_destroy(&push->lock);
+    for (uint32_t id = 0; id < push->groups_room; id++)
+        free(push->groups[id].held);
     free(push->groups);
     free(push->directory);
     free(push);
@@ -438,6 +561,7 @@ void push_stop(struct push *push)
 {
     if (!push->queue)
         return;
+    (void)push_flush(push);
     pthread_mutex_lock(&push->lock);
     push->stopping = true;
     pthread_cond_signal(&push->stopped);

@@ -70,6 +70,8 @@ void push_stop(struct push *push);
 
 /* ---- The sink ---- */
 int push_consume(struct push *push, const struct weir_batch *batch);
+/* All lanes are read: what is current of groups that have nothing newer is taken in. */
+int push_flush(struct push *push);
 /* Takes in what is current at the start: when somebody sends already. */
 int push_current(struct push *push);
 

@@ -104,7 +104,7 @@ static void pass_over(struct queue *queue, struct queue_position to, enum queue_
         queue->at.head = to;
 }
 
-static void checkpoint_write(struct queue *queue)
+static bool checkpoint_write(struct queue *queue)
 {
     uint8_t bytes[CHECKPOINT_BYTES];
     uint64_t slot;
@@ -132,6 +132,7 @@ static void checkpoint_write(struct queue *queue)
                  strerror(error));
     }
     pthread_mutex_unlock(&queue->checkpoint_lock);
+    return !failed;
 }
 
 /* ---- Segments ------------------------------------------------------------------------------------------------------------ */
@@ -791,48 +792,47 @@ static struct segment *dirty_segment(struct queue *queue, uint64_t *size, uint64
     return segment;
 }
 
-static void sync_told(struct queue *queue, const char *name, int error)
+/* Once until all is durable again. */
+static void told_sync(struct queue *queue, const char *name)
 {
-    if (error && !queue->sync_failed)
+    if (!queue->sync_failed)
         tell(queue, true, "could not sync \"%s/%s\": %s; what it holds would not outlive a power cut", queue->path, name,
-             strerror(error));
-    if (!error && queue->sync_failed)
-        tell(queue, false, "\"%s\" is durable again", queue->path);
-    queue->sync_failed = error != 0;
-    if (!error)
-        return;
+             strerror(errno));
+    queue->sync_failed = true;
     pthread_mutex_lock(&queue->lock);
     queue->sync_failures++;
     pthread_mutex_unlock(&queue->lock);
 }
 
-static void segments_sync(struct queue *queue)
+/* Whether all segments are durable. */
+static bool segments_sync(struct queue *queue)
 {
     struct segment *segment;
     uint64_t size, after = 0;
+    bool all = true;
 
     while ((segment = dirty_segment(queue, &size, &after)) != NULL) {
-        bool durable = !segment->condemned && fdatasync(segment->fd) == 0, active;
+        bool durable = !segment->condemned && fdatasync(segment->fd) == 0, active, rewritten;
 
         if (!durable && !segment->condemned)
-            sync_told(queue, segment->name, errno);
+            told_sync(queue, segment->name);
         pthread_mutex_lock(&queue->lock);
         segment->condemned |= !durable;
         active = queue->active == segment;
         pthread_mutex_unlock(&queue->lock);
         /* The appender leaves it with its next record; then it can be replaced. */
-        if (!durable && !active && segment_rewrite(queue, segment, size))
-            durable = true;
+        rewritten = !durable && !active && segment_rewrite(queue, segment, size);
         pthread_mutex_lock(&queue->lock);
-        if (durable) {
+        if (durable || rewritten) {
             segment->synced = size;
             segment->condemned &= active;
         }
+        queue->directory_dirty |= rewritten;
         segment_leave(segment);
         pthread_mutex_unlock(&queue->lock);
-        if (durable)
-            sync_told(queue, segment->name, 0);
+        all &= durable || rewritten;
     }
+    return all;
 }
 
 /* Brings to the disk what is in memory, as far as it goes; the appender's segment too if nobody appends any more. */
@@ -868,29 +868,49 @@ static void memory_sync(struct queue *queue, bool all)
     }
 }
 
-void queue_sync(struct queue *queue)
+/* Whether the names of all files are. */
+static bool directory_sync(struct queue *queue)
 {
-    const struct segment *over;
-    uint64_t settled_seq;
-    bool dirty;
+    bool dirty, synced;
 
-    memory_sync(queue, false);
-    segments_sync(queue);
-    pthread_mutex_lock(&queue->lock);
-    settled_seq = queue->at.head.seq;
-    pthread_mutex_unlock(&queue->lock);
-    checkpoint_write(queue);
-    if (fdatasync(queue->files.checkpoint_fd) < 0)
-        sync_told(queue, DIRECTORY_CHECKPOINT, errno);
-    /* Behind a power cut, too, no file may be gone that the checkpoint does not know to be settled. */
-    while ((over = segment_done(queue, settled_seq, now_ms(queue) - queue->options.max_age_ms)) != NULL)
-        drop_oldest(queue, over, QUEUE_EXPIRED);
     pthread_mutex_lock(&queue->lock);
     dirty = queue->directory_dirty;
     queue->directory_dirty = false;
     pthread_mutex_unlock(&queue->lock);
-    if (dirty && fsync(queue->files.fd) < 0)
-        sync_told(queue, ".", errno);
+    synced = !dirty || fsync(queue->files.fd) == 0;
+    if (!synced) {
+        told_sync(queue, ".");
+        pthread_mutex_lock(&queue->lock);
+        queue->directory_dirty = true;
+        pthread_mutex_unlock(&queue->lock);
+    }
+    return synced;
+}
+
+void queue_sync(struct queue *queue)
+{
+    const struct segment *over;
+    uint64_t settled_seq;
+    bool durable, known;
+
+    memory_sync(queue, false);
+    durable = segments_sync(queue);
+    pthread_mutex_lock(&queue->lock);
+    settled_seq = queue->at.head.seq;
+    pthread_mutex_unlock(&queue->lock);
+    known = checkpoint_write(queue);
+    if (known && fdatasync(queue->files.checkpoint_fd) < 0) {
+        told_sync(queue, DIRECTORY_CHECKPOINT);
+        known = false;
+    }
+    /* Behind a power cut, too, no file may be gone that the checkpoint does not know to be settled. */
+    while ((over = segment_done(queue, known ? settled_seq : 0, now_ms(queue) - queue->options.max_age_ms)) != NULL)
+        drop_oldest(queue, over, QUEUE_EXPIRED);
+    durable &= directory_sync(queue) && known;
+    if (durable && queue->sync_failed) {
+        tell(queue, false, "\"%s\" is durable again", queue->path);
+        queue->sync_failed = false;
+    }
 }
 
 /* ---- Figures ------------------------------------------------------------------------------------------------------------- */

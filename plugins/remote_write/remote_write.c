@@ -113,6 +113,14 @@ static int consume(void *state, const struct weir_batch *batch)
     return push_consume(http_push_base(remote_write->http), batch);
 }
 
+static int flush(void *state, int64_t deadline_ns)
+{
+    const struct remote_write *remote_write = state;
+
+    (void)deadline_ns; /* nothing of it waits */
+    return push_flush(endpoint_push(remote_write->endpoint));
+}
+
 static int collect(void *state, const struct weir_pass *pass)
 {
     const struct remote_write *remote_write = state;
@@ -223,6 +231,7 @@ static const struct weir_plugin plugin = {
     .start = start,
     .collect = collect,
     .consume = consume,
+    .flush = flush,
     .stop = stop,
     .destroy = destroy,
     .commands = commands,

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """A remote-write receiver that checks every request, stores every sample, and answers as a script tells it.
 
-    remote_write_receiver.py [--port 0] [--control 0] [--cert FILE --key FILE [--ca FILE]]
+    remote_write_receiver.py [--port 0] [--control 0] [--cert FILE --key FILE [--ca FILE] [--tls VERSION]]
         prints "PORT CONTROL" and serves both on 127.0.0.1 until SIGTERM.  With --cert the port speaks TLS, with --ca it asks for a
-        client's certificate.  Needs Debian's python3-snappy.
+        client's certificate, with --tls it knows that version alone, such as TLSv1.  Needs Debian's python3-snappy.
 
 It takes 1.0 and 2.0 on any path.  What deviates is recorded under a rule of RULES here or in remote_write_wire.py, and stored all
 the same if it can be read: the records are strict, the answer is not.  A sample is stored once; one that comes again at the same
@@ -41,6 +41,7 @@ import sys
 import threading
 import time
 import urllib.parse
+import warnings
 
 import snappy
 
@@ -705,13 +706,17 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--port', type=int, default=0)
     parser.add_argument('--control', type=int, default=0)
-    for name in '--cert', '--key', '--ca':
+    for name in '--cert', '--key', '--ca', '--tls':
         parser.add_argument(name)
     arguments = parser.parse_args()
     context = None
     if arguments.cert:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(arguments.cert, arguments.key)
+        if arguments.tls:
+            warnings.simplefilter('ignore', DeprecationWarning)  # of old versions, which are the point
+            context.set_ciphers('ALL:@SECLEVEL=0')
+            context.minimum_version = context.maximum_version = ssl.TLSVersion[arguments.tls]
         if arguments.ca:
             context.load_verify_locations(arguments.ca)
             context.verify_mode = ssl.CERT_REQUIRED

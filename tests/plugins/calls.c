@@ -5,6 +5,8 @@
  * CALLS_FAULT    "before NUMBER": the process is killed instead of this call; "after NUMBER": behind it; "late NUMBER": instead
  *                of it, but two seconds later, when the other threads have gone on; "stutter 0": all writes are interrupted, and
  *                come in pieces
+ * CALLS_ORDER    a file that may come and go: "NUMBER CALL..." makes all these calls fail with that errno, "hold CALL..." lets them
+ *                wait, as long as it is there
  * Calls are numbered from 1 in the order in which they begin, whichever thread makes them.  System calls are made directly, so that
  * it does not matter what a sanitizer has put before or behind us.
  */
@@ -29,7 +31,7 @@
 static atomic_ulong begun;
 static char fault[16] = "none";
 static unsigned long fault_number;
-static const char *under;
+static const char *under, *order;
 static int log_fd = -1;
 
 __attribute__((constructor)) static void environment_read(void)
@@ -41,6 +43,7 @@ __attribute__((constructor)) static void environment_read(void)
     if (log)
         log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     under = getenv("CALLS_UNDER");
+    order = getenv("CALLS_ORDER");
 }
 
 /* What a call changes: the file `name` of the directory `at`, or what is open as `at`. */
@@ -87,13 +90,34 @@ static void die(void)
     syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
 }
 
+/* What the order says of a call: an errno, HOLD, or 0. */
+#define HOLD (-1)
+static int ordered(const char *call)
+{
+    char text[256], *word, *rest;
+    long fd = order ? syscall(SYS_openat, AT_FDCWD, order, O_RDONLY | O_CLOEXEC) : -1, length;
+    int what;
+
+    if (fd < 0)
+        return 0;
+    length = syscall(SYS_read, fd, text, sizeof(text) - 1);
+    syscall(SYS_close, fd);
+    text[length > 0 ? length : 0] = '\0';
+    word = strtok_r(text, " \n", &rest);
+    what = word ? strcmp(word, "hold") == 0 ? HOLD : atoi(word) : 0;
+    while (word && (word = strtok_r(NULL, " \n", &rest)) != NULL)
+        if (strcmp(word, call) == 0)
+            return what;
+    return 0;
+}
+
 static long make(const struct change *change, long call, long a, long b, long c, long d)
 {
     char path[PATH_MAX];
     unsigned long number;
     bool faulty;
     long result;
-    int error;
+    int error, asked;
 
     if (!is_watched(change, path))
         return syscall(call, a, b, c, d);
@@ -110,8 +134,10 @@ static long make(const struct change *change, long call, long a, long b, long c,
         }
         c = c > 7 ? c / 2 : c;
     }
-    result = syscall(call, a, b, c, d);
-    error = errno;
+    while ((asked = ordered(change->call)) == HOLD)
+        syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = 10000000}, NULL);
+    result = asked ? -1 : syscall(call, a, b, c, d);
+    error = asked ? asked : errno;
     if (log_fd >= 0)
         record(change, number, path, result);
     if (faulty)

@@ -6,7 +6,9 @@
  */
 #include "checkpoint.h"
 #include "crc32c.h"
+#include "labels.h"
 #include "queue.h"
+#include "record.h"
 #include "segment.h"
 
 #include <check.h>
@@ -675,6 +677,195 @@ START_TEST(every_bit_flipped)
     free(bytes);
 }
 
+/* ---- A segment of 64 KiB, as remote_write fills it ------------------------------------------------------------------------ */
+
+#define WHOLE_BYTES (64u << 10)
+#define WHOLE_RECORDS_MAX 256u
+
+static struct whole {
+    uint8_t bytes[WHOLE_BYTES], checkpoint[CHECKPOINT_SLOTS * CHECKPOINT_SLOT];
+    size_t ends[WHOLE_RECORDS_MAX]; /* of the records */
+    uint32_t samples[WHOLE_RECORDS_MAX];
+    size_t count;
+    char path[400], kept[128], checkpoint_path[128];
+    int fd; /* of the segment, which has another name beside the directory: the queue deletes it each time */
+} whole;
+
+/* The figures of some tables at one moment, the first of them in a schema with a long name. */
+static void real_record(struct record_writer *writer, uint32_t pass, unsigned tables, size_t long_name)
+{
+    static const char *const names[] = {"pg_stat_user_tables_seq_scan", "pg_stat_user_tables_n_tup_ins",
+                                        "pg_stat_user_tables_bloat"};
+    struct record_family families[3] = {{.unit = "", .help = "Scans", .kind = 1}, {.unit = "rows", .help = "Rows", .kind = 1},
+                                        {.unit = "ratio", .help = "Wasted", .kind = 0}};
+    char filling[4096] = "";
+
+    memset(filling, 's', long_name);
+    record_begin(writer);
+    for (unsigned table = 0; table < tables; table++) {
+        char name[64];
+        const char *const pairs[] = {"datname", "orders", "relname", name, "schemaname", table ? "public" : filling, NULL};
+        struct record_labels *labels;
+
+        sprintf(name, "orders_%u_\u65e5\u672c", table);
+        labels = labels_of(pairs);
+        for (unsigned f = 0; f < 3; f++) {
+            double ratio = 1.0 / (table + pass + 1);
+            uint64_t bits = (uint64_t)pass * 7919 + table;
+
+            families[f].name = names[f];
+            families[f].name_length = (uint32_t)strlen(names[f]);
+            if (f == 2)
+                memcpy(&bits, &ratio, sizeof(bits));
+            ck_assert_int_eq(record_add(writer, &families[f], labels, now, f == 2 ? RECORD_F64 : RECORD_U64, bits, now - 1000), 1);
+        }
+        free(labels);
+    }
+}
+
+static void whole_append(struct queue *queue, struct record_writer *writer)
+{
+    size_t length;
+    uint8_t *payload = record_end(writer, &length);
+
+    ck_assert_ptr_nonnull(payload);
+    ck_assert(queue_append(queue, payload, length, writer->samples));
+    ck_assert_uint_lt(whole.count, WHOLE_RECORDS_MAX);
+    whole.samples[whole.count] = writer->samples;
+    whole.ends[whole.count] = (whole.count ? whole.ends[whole.count - 1] : 0) + QUEUE_HEADER + length;
+    whole.count++;
+    now += 200;
+}
+
+/* Full to the byte. */
+static void whole_fill(struct queue *queue)
+{
+    struct record_writer writer;
+    size_t length, name = 0, room = WHOLE_BYTES;
+
+    record_writer_init(&writer, QUEUE_HEADER);
+    for (uint32_t pass = 0; room > 3500; pass++) {
+        real_record(&writer, pass, 1 + random_below(room > 7000 ? 40 : 3), random_below(40));
+        whole_append(queue, &writer);
+        room = WHOLE_BYTES - whole.ends[whole.count - 1];
+    }
+    do {
+        real_record(&writer, 99, 3, name++);
+        ck_assert_ptr_nonnull(record_end(&writer, &length));
+    } while (QUEUE_HEADER + length < room);
+    whole_append(queue, &writer);
+    record_writer_free(&writer);
+    ck_assert_uint_eq(whole.ends[whole.count - 1], WHOLE_BYTES);
+}
+
+/* What a process that was killed after a sync leaves, in memory if that is to be had. */
+static void whole_make(void)
+{
+    struct queue *queue;
+    uint8_t *bytes;
+    size_t size;
+
+    ck_assert_int_eq(rmdir(base), 0);
+    strcpy(base, access("/dev/shm", W_OK) == 0 ? "/dev/shm/weir-queue.XXXXXX" : "/tmp/weir-queue.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(base));
+    sprintf(dir, "%s/q", base);
+    whole = (struct whole){0};
+    queue = open_queue();
+    whole_fill(queue);
+    queue_sync(queue);
+    strcpy(whole.path, segment_path(0));
+    ck_assert_ptr_null(segment_path(1));
+    ck_assert_uint_eq(file_read(whole.path, &bytes), WHOLE_BYTES);
+    memcpy(whole.bytes, bytes, WHOLE_BYTES);
+    free(bytes);
+    sprintf(whole.checkpoint_path, "%s/checkpoint", dir);
+    size = file_read(whole.checkpoint_path, &bytes);
+    ck_assert_uint_le(size, sizeof(whole.checkpoint));
+    memcpy(whole.checkpoint, bytes, size);
+    free(bytes);
+    queue_close(queue);
+    sprintf(whole.kept, "%s/kept", base);
+    ck_assert_int_eq(rename(whole.path, whole.kept), 0);
+    whole.fd = open(whole.kept, O_RDWR | O_CLOEXEC);
+    ck_assert_int_ge(whole.fd, 0);
+}
+
+/* Opens it and takes everything: all is there as it was and in order, but for the records that lie in bytes from `from` to `to`. */
+static void whole_state(size_t from, size_t to, const char *what)
+{
+    struct queue_flight flight = {0};
+    struct queue *queue;
+    struct queue_figures figures;
+    uint64_t total = 0, damaged = 0;
+    size_t at = 0;
+
+    file_write(whole.checkpoint_path, whole.checkpoint, sizeof(whole.checkpoint));
+    ck_assert_int_eq(link(whole.kept, whole.path), 0);
+    told[0] = '\0';
+    queue = open_queue();
+    ck_assert_int_ge(queue_take(queue, UINT64_MAX, SIZE_MAX, &flight), 0);
+    for (size_t i = 0, begin = 0; i < whole.count; begin = whole.ends[i++]) {
+        const struct queue_record *record = &flight.records[at];
+
+        total += whole.samples[i];
+        if (from < whole.ends[i] && to > begin) {
+            damaged += whole.samples[i];
+            continue;
+        }
+        ck_assert_msg(at < flight.count, "%s at %zu: record %zu is missing", what, from, i);
+        ck_assert_msg(record->samples == whole.samples[i] && record->length == whole.ends[i] - begin - QUEUE_HEADER &&
+                          memcmp(flight.bytes + record->offset, whole.bytes + begin + QUEUE_HEADER, record->length) == 0,
+                      "%s at %zu: record %zu is not what it was", what, from, i);
+        at++;
+    }
+    ck_assert_msg(at == flight.count, "%s at %zu: %zu records more than there were", what, from, flight.count - at);
+    if (flight.count)
+        settle(queue, &flight);
+    figures = balanced(queue);
+    ck_assert_msg(figures.appended == total && figures.pending == 0 && figures.outcomes[QUEUE_DAMAGED] == damaged &&
+                      figures.outcomes[QUEUE_SENT] == total - damaged,
+                  "%s at %zu: %lu counted as damaged in place of %lu", what, from, (unsigned long)figures.outcomes[QUEUE_DAMAGED],
+                  (unsigned long)damaged);
+    queue_flight_free(&flight);
+    queue_close(queue);
+    ck_assert_ptr_null(segment_path(0));
+}
+
+/* From the end to the beginning: by one, or by `apart` on average. */
+static size_t whole_next(size_t at, unsigned apart)
+{
+    size_t step = proof() ? 1 : 1 + random_below(2 * apart);
+
+    return at > step ? at - step : 0;
+}
+
+START_TEST(whole_cut_at_every_byte)
+{
+    whole_make();
+    whole_state(WHOLE_BYTES, WHOLE_BYTES, "whole");
+    for (size_t cut = WHOLE_BYTES; cut > 0;) {
+        cut = whole_next(cut, 60);
+        ck_assert_int_eq(ftruncate(whole.fd, (off_t)cut), 0);
+        whole_state(cut, WHOLE_BYTES, "cut");
+    }
+    close(whole.fd);
+}
+
+START_TEST(whole_every_bit_flipped)
+{
+    whole_make();
+    for (size_t bit = WHOLE_BYTES * 8; bit > 0;) {
+        uint8_t flipped;
+
+        bit = whole_next(bit, 170);
+        flipped = whole.bytes[bit / 8] ^ (uint8_t)(1u << bit % 8);
+        ck_assert_int_eq(pwrite(whole.fd, &flipped, 1, (off_t)(bit / 8)), 1);
+        whole_state(bit / 8, bit / 8 + 1, "flipped");
+        ck_assert_int_eq(pwrite(whole.fd, &whole.bytes[bit / 8], 1, (off_t)(bit / 8)), 1);
+    }
+    close(whole.fd);
+}
+
 START_TEST(every_sector_zeroed)
 {
     uint8_t *bytes, *changed;
@@ -1081,7 +1272,7 @@ START_TEST(inspected)
 int main(void)
 {
     Suite *suite = suite_create("queue");
-    TCase *tests = tcase_create("queue");
+    TCase *tests = tcase_create("queue"), *whole_segment = tcase_create("whole_segment");
     SRunner *runner;
     int failed;
 
@@ -1120,6 +1311,11 @@ int main(void)
     tcase_add_test(tests, directory_vanishes);
     tcase_add_test(tests, inspected);
     suite_add_tcase(suite, tests);
+    tcase_add_checked_fixture(whole_segment, setup, teardown);
+    tcase_set_timeout(whole_segment, 3600);
+    tcase_add_test(whole_segment, whole_cut_at_every_byte);
+    tcase_add_test(whole_segment, whole_every_bit_flipped);
+    suite_add_tcase(suite, whole_segment);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
