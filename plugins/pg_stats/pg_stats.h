@@ -66,7 +66,7 @@ struct target {
     uint64_t session;
     struct facts facts;
     int64_t retry_ns, backoff_ns; /* after a failure to get a session of this database alone */
-    int64_t alone_until_ns; /* statements go one by one, after a deadline that came in the middle of several */
+    int64_t alone_until_ns, alone_ns; /* after a deadline in the midst of several statements they go one by one; for how long */
     char reason[REASON_MAX];
 };
 

@@ -10,7 +10,8 @@
  *
  * The server holds answers back until it has 8 kB or all of them; when they come says nothing of how long each has taken.  So a
  * small statement between two of ours brings the server's clock, and sets the time limit of the next one.  When the deadline of
- * a pass comes all the same, nobody can say whose fault that is: for a while the database's statements then go one by one.
+ * a pass comes all the same, nobody can say whose fault that is: for two intervals the database's statements then go one by one,
+ * and for twice as long each time that together they are late again.
  *
  * Every message begins with what is needed to know about the server (facts) and, in the pool's own database, with the list of
  * databases; what it says counts from the next visit on.
@@ -23,7 +24,7 @@
 
 #define MESSAGE_MAX (1u << 20)    /* bytes of one message */
 #define FILLING_ROWS 1000
-#define ALONE_NS (60 * SECOND_NS)
+#define ALONE_MAX_NS (60 * SECOND_NS)
 
 struct visit {
     struct pg_stats *stats;
@@ -104,6 +105,17 @@ static struct source *source_due(const struct visit *visit, uint32_t group)
 static bool is_untried(const struct source *source)
 {
     return source->query && source->query->foreign && !source->worked;
+}
+
+/* The deadline came in the midst of several. */
+static void go_alone(const struct visit *visit)
+{
+    struct target *target = visit->target;
+
+    target->alone_ns = 2 * (target->alone_ns ? target->alone_ns : visit->stats->budget.interval_ns);
+    if (target->alone_ns > ALONE_MAX_NS)
+        target->alone_ns = ALONE_MAX_NS;
+    target->alone_until_ns = host->now_ns() + target->alone_ns;
 }
 
 /* Those that are due in the same database, the most important first; `first` has its pass already. */
@@ -408,7 +420,7 @@ static int pass_read(struct visit *visit, struct source *source)
     if (!*visit->sqlstate && status != WEIR_ETIMEOUT)
         return status; /* the connection; the pool has said what became of it */
     if (status == WEIR_ETIMEOUT && visit->count > 1) {
-        visit->target->alone_until_ns = host->now_ns() + ALONE_NS;
+        go_alone(visit);
         return status;
     }
     if (visit->changed)
@@ -486,6 +498,8 @@ static int passes_read(struct visit *visit, bool any)
         if (status != WEIR_OK && source->kind == SOURCE_QUERY)
             return status; /* nothing behind it was run, or can be read */
     }
+    if (visit->count > 1 && status == WEIR_OK)
+        visit->target->alone_ns = 0;
     return any && answers_end(visit) < 0 && status == WEIR_OK && visit->at->kind == SOURCE_QUERY ? WEIR_EFAIL : status;
 }
 
@@ -551,7 +565,7 @@ static int lead_failed(struct visit *visit, int status)
     bool late = status == WEIR_ETIMEOUT;
 
     if (late && visit->count > 1)
-        visit->target->alone_until_ns = host->now_ns() + ALONE_NS;
+        go_alone(visit);
     else if (late && visit->at->kind == SOURCE_UP)
         visit->stats->silent = true; /* until it has an answer, nobody else waits for one */
     else if (late)
