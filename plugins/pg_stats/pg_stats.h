@@ -64,6 +64,7 @@ struct target {
     const char *database;   /* NULL: the pool's own */
     bool known;             /* facts are those of `session` */
     uint64_t session;
+    int announced;          /* version of the server as the session began */
     struct facts facts;
     int64_t retry_ns, backoff_ns; /* after a failure to get a session of this database alone */
     int64_t alone_until_ns, alone_ns; /* after a deadline in the midst of several statements they go one by one; for how long */

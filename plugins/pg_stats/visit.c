@@ -147,8 +147,10 @@ static void choose(struct visit *visit, struct source *first, int64_t planned[PU
 
 /* ---- The message ------------------------------------------------------------------------------------------------------------- */
 
+/* The version too: a pooler announces that of the server it met first. */
 static const char facts_sql[] =
-    "SELECT pg_catalog.pg_is_in_recovery(), e.extname, pg_catalog.quote_ident(n.nspname), e.extversion "
+    "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(), "
+    "e.extname, pg_catalog.quote_ident(n.nspname), e.extversion "
     "FROM (VALUES (1)) AS one (row) LEFT JOIN (pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace) "
     "ON e.extname = ANY (ARRAY['pg_stat_statements', 'pg_buffercache']); ";
 /* Whether the role may do more than a watcher needs. */
@@ -236,21 +238,21 @@ static int facts_take(struct visit *visit, const PGresult *answer)
     struct facts *known = &visit->target->facts, facts;
 
     memset(&facts, 0, sizeof(facts)); /* it is compared as bytes */
-    facts.version = visit->lease.server_version;
     facts.strong = known->strong;
-    if (PQnfields(answer) != 4 || PQntuples(answer) < 1)
+    if (PQnfields(answer) != 5 || PQntuples(answer) < 1)
         return unexpected(visit);
-    facts.recovery = PQgetvalue(answer, 0, 0)[0] == 't';
+    facts.version = atoi(PQgetvalue(answer, 0, 0));
+    facts.recovery = PQgetvalue(answer, 0, 1)[0] == 't';
     for (int i = 0; i < PQntuples(answer) && facts.nextensions < EXTENSIONS_MAX; i++) {
         struct extension *extension = &facts.extensions[facts.nextensions];
         int major = 0, minor = 0;
 
-        if (PQgetisnull(answer, i, 1) || strlen(PQgetvalue(answer, i, 1)) >= sizeof(extension->name) ||
-            strlen(PQgetvalue(answer, i, 2)) >= sizeof(extension->schema))
+        if (PQgetisnull(answer, i, 2) || strlen(PQgetvalue(answer, i, 2)) >= sizeof(extension->name) ||
+            strlen(PQgetvalue(answer, i, 3)) >= sizeof(extension->schema))
             continue;
-        snprintf(extension->name, sizeof(extension->name), "%s", PQgetvalue(answer, i, 1));
-        snprintf(extension->schema, sizeof(extension->schema), "%s", PQgetvalue(answer, i, 2));
-        if (sscanf(PQgetvalue(answer, i, 3), "%d.%d", &major, &minor) >= 1)
+        snprintf(extension->name, sizeof(extension->name), "%s", PQgetvalue(answer, i, 2));
+        snprintf(extension->schema, sizeof(extension->schema), "%s", PQgetvalue(answer, i, 3));
+        if (sscanf(PQgetvalue(answer, i, 4), "%d.%d", &major, &minor) >= 1)
             extension->version = major * 10000 + minor;
         facts.nextensions++;
     }
@@ -258,6 +260,7 @@ static int facts_take(struct visit *visit, const PGresult *answer)
     *known = facts;
     visit->target->known = true;
     visit->target->session = visit->lease.session;
+    visit->target->announced = visit->lease.server_version;
     return WEIR_OK;
 }
 
@@ -511,7 +514,7 @@ static bool is_known(const struct visit *visit)
 {
     const struct target *target = visit->target, *server = &visit->stats->target;
 
-    if (!target->known || target->facts.version != visit->lease.server_version)
+    if (!target->known || target->announced != visit->lease.server_version)
         return false;
     return target->session == visit->lease.session ||
            (target != server && server->known && server->facts.recovery == target->facts.recovery);
