@@ -66,6 +66,7 @@ struct target {
     uint64_t session;
     int announced;          /* version of the server as the session began */
     struct facts facts;
+    int64_t visited_ns, took_ns; /* when, and how long, it was visited last */
     int64_t retry_ns, backoff_ns; /* after a failure to get a session of this database alone */
     int64_t alone_until_ns, alone_ns; /* after a deadline in the midst of several statements they go one by one; for how long */
     char reason[REASON_MAX];
@@ -107,6 +108,7 @@ struct source {
     struct database *database; /* NULL: asked once per server */
     struct target *target;
     uint32_t group;
+    int64_t interval_ns;    /* that it has at least */
     int64_t timeout_ns;     /* of its own; 0: the instance's */
     struct statement *statement;
     struct rows rows;       /* those that have series */
@@ -151,6 +153,7 @@ struct pg_stats {
     size_t nsources;
     struct database *databases;
     size_t ndatabases;
+    int64_t rotation_ns;           /* what a visit of each takes, without the pool's own */
     struct statement *statements;
     struct cost *costs;            /* one for each wanted query's group */
     size_t ncosts;
@@ -197,6 +200,8 @@ size_t copy_rows(const struct copy *copy);
 /* ---- visit.c ---- */
 /* Serves the pass, and all that is due in the same database. */
 int visit(struct source *source, const struct weir_pass *pass, const struct weir_pool *pool, void *provider);
+/* Time between two visits of a database that is visited in turn: an interval, or as many as it takes to keep to the budget. */
+int64_t visit_spacing_ns(const struct pg_stats *stats);
 
 /* ---- databases.c ---- */
 /* The statement that lists them, and its answer. */

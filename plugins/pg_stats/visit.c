@@ -43,6 +43,7 @@ struct visit {
     int64_t began_ns;
     double clock;              /* of the server, at the end of the answer before; s since the epoch */
     uint64_t backend_ns;
+    bool first;                /* the source that the visit is for was never asked before */
     bool changed;              /* the facts are others than those the message was made with */
 };
 
@@ -54,13 +55,48 @@ static void cost_of(const struct source *source, int64_t cost[PURSES])
     cost[PURSE_ROWS] += source->cost_rows;
 }
 
+/* What a visit of another database leaves in the purse: what is asked once per server comes first.  0 for the pool's own. */
+static void reserve_of(const struct pg_stats *stats, const struct target *target, int64_t reserve[PURSES])
+{
+    memset(reserve, 0, PURSES * sizeof(*reserve));
+    for (size_t i = 0; target != &stats->target && i < stats->nsources; i++)
+        cost_of(&stats->sources[i], reserve);
+}
+
+int64_t visit_spacing_ns(const struct pg_stats *stats)
+{
+    const struct budget *budget = &stats->budget;
+    double interval_ns = (double)budget->interval_ns, allowance_ns = (double)budget->allowance[PURSE_TIME], share_ns = allowance_ns;
+
+    for (size_t i = 0; i < stats->nsources; i++) {
+        const struct source *source = &stats->sources[i];
+        double own_ns = source->interval_ns > budget->interval_ns ? (double)source->interval_ns : interval_ns;
+
+        share_ns -= (double)source->cost_ns * interval_ns / own_ns;
+    }
+    if (share_ns < allowance_ns / 10)
+        share_ns = allowance_ns / 10;
+    return (double)stats->rotation_ns > share_ns ? (int64_t)(interval_ns * (double)stats->rotation_ns / share_ns)
+                                                 : budget->interval_ns;
+}
+
+/* Whether the source's database has to wait for its turn, since there is no time for all.  What is read less often does not. */
+static bool is_early(const struct source *source)
+{
+    const struct pg_stats *stats = source->stats;
+    int64_t spacing_ns = visit_spacing_ns(stats), interval_ns = stats->budget.interval_ns;
+
+    return source->target != &stats->target && !source->fresh && spacing_ns > interval_ns && source->interval_ns < spacing_ns &&
+           host->now_ns() - source->target->visited_ns < spacing_ns - interval_ns / 2;
+}
+
 static uint32_t source_priority(const struct source *source)
 {
     return source->query ? source->query->priority : 0;
 }
 
 enum answer { ASK, FAILED_LATELY, TOO_DEAR };
-/* Whether the source may be asked now; `planned` is the cost of those before it, to which its own is added. */
+/* Whether the source may be asked now; `planned` is the reserve and the cost of those before it, to which its own is added. */
 static enum answer may_ask(const struct source *source, int64_t planned[PURSES])
 {
     int64_t cost[PURSES];
@@ -643,7 +679,8 @@ static int acquire(struct visit *visit)
 static void account_visit(struct visit *visit)
 {
     uint64_t backend_ns = visit->lease.flags & WEIR_POOL_POOLER ? 0 : backend_cpu_ns(visit->lease.connection);
-    int64_t took[PURSES] = {[PURSE_TIME] = host->now_ns() - visit->began_ns};
+    struct target *target = visit->target;
+    int64_t took[PURSES] = {[PURSE_TIME] = host->now_ns() - visit->began_ns}, reserve[PURSES];
 
     if (backend_ns > visit->backend_ns && visit->backend_ns) {
         took[PURSE_CPU] = (int64_t)(backend_ns - visit->backend_ns);
@@ -651,7 +688,12 @@ static void account_visit(struct visit *visit)
     }
     for (size_t i = 0; i < visit->count; i++)
         took[PURSE_ROWS] += visit->sources[i]->cost_rows;
-    budget_spend(&visit->stats->budget, took);
+    if (target != &visit->stats->target)
+        visit->stats->rotation_ns += took[PURSE_TIME] - target->took_ns;
+    target->took_ns = took[PURSE_TIME];
+    target->visited_ns = host->now_ns();
+    reserve_of(visit->stats, target, reserve);
+    budget_spend(&visit->stats->budget, took, visit->first && target != &visit->stats->target ? reserve : NULL);
 }
 
 /* Sizes of many relations leave what the server knows of each in its process: 18 kB a table. */
@@ -667,14 +709,18 @@ static bool has_filled(const struct visit *visit)
 int visit(struct source *source, const struct weir_pass *pass, const struct weir_pool *pool, void *provider)
 {
     struct visit visit = {.stats = source->stats, .pool = pool, .provider = provider, .target = source->target, .at = source,
-                          .pass = *pass, .lease.size = sizeof(visit.lease), .began_ns = host->now_ns()};
-    int64_t planned[PURSES] = {0};
-    enum answer answer = may_ask(source, planned);
+                          .pass = *pass, .lease.size = sizeof(visit.lease), .began_ns = host->now_ns(), .first = source->fresh};
+    int64_t planned[PURSES];
+    enum answer answer;
     int status;
 
+    reserve_of(source->stats, source->target, planned);
+    if (source->target != &source->stats->target)
+        planned[PURSE_TIME] += source->target->took_ns; /* connecting is most of it */
+    answer = may_ask(source, planned);
     if (answer == FAILED_LATELY)
         return host->fail(source->stats->self, WEIR_EFAIL, "%s", source->reason);
-    if (answer == TOO_DEAR) {
+    if (answer == TOO_DEAR || is_early(source)) {
         source->cost->deferred++;
         return WEIR_KEEP;
     }
