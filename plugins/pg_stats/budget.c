@@ -45,9 +45,15 @@ bool budget_allows(const struct budget *budget, const int64_t cost[PURSES])
     return true;
 }
 
-void budget_spend(struct budget *budget, const int64_t cost[PURSES])
+void budget_spend(struct budget *budget, const int64_t cost[PURSES], const int64_t *reserve)
 {
-    for (int i = 0; i < PURSES; i++)
-        if (budget->allowance[i])
-            budget->left[i] -= cost[i];
+    for (int i = 0; i < PURSES; i++) {
+        int64_t left = budget->left[i] - cost[i];
+
+        if (!budget->allowance[i])
+            continue;
+        if (reserve && left < reserve[i])
+            left = budget->left[i] < reserve[i] ? budget->left[i] : reserve[i];
+        budget->left[i] = left;
+    }
 }

@@ -127,6 +127,7 @@ void databases_sweep(struct pg_stats *stats, const struct source *open)
             continue;
         }
         *at = database->next;
+        stats->rotation_ns -= database->target.took_ns;
         database_remove(database);
     }
 }

@@ -27,7 +27,7 @@ static const struct weir_family cost_families[COST_FIGURES] = {
 };
 
 enum self_figure {
-    SELF_ROUND_TRIPS, SELF_BACKEND, SELF_DATABASES, SELF_UNREACHABLE, SELF_BUDGET, SELF_BUDGET_LEFT, SELF_FIGURES
+    SELF_ROUND_TRIPS, SELF_BACKEND, SELF_DATABASES, SELF_UNREACHABLE, SELF_SPACING, SELF_BUDGET, SELF_BUDGET_LEFT, SELF_FIGURES
 };
 static const struct weir_family self_families[SELF_FIGURES] = {
     [SELF_ROUND_TRIPS] = FAMILY(WEIR_COUNTER, "weir_pg_round_trips_total", NULL,
@@ -37,6 +37,8 @@ static const struct weir_family self_families[SELF_FIGURES] = {
     [SELF_DATABASES] = FAMILY(WEIR_GAUGE, "weir_pg_databases", NULL, "Databases that are watched"),
     [SELF_UNREACHABLE] = FAMILY(WEIR_GAUGE, "weir_pg_databases_unreachable", NULL,
                                 "Databases that could not be connected to, although the server could"),
+    [SELF_SPACING] = FAMILY(WEIR_GAUGE, "weir_pg_database_interval_seconds", "seconds",
+                            "Time between two visits of a database; more than an interval where the budget is too short for all"),
     [SELF_BUDGET] = FAMILY(WEIR_GAUGE, "weir_pg_budget_seconds", "seconds", "Time that queries may take in one interval"),
     [SELF_BUDGET_LEFT] = FAMILY(WEIR_GAUGE, "weir_pg_budget_left_seconds", "seconds",
                                 "... that is left; below 0 the less important wait"),
@@ -252,6 +254,7 @@ int figures_publish(struct pg_stats *stats)
         put(&values, figures->self[SELF_BACKEND], (double)stats->backend_ns / 1e9);
     put_count(&values, figures->self[SELF_DATABASES], databases);
     put_count(&values, figures->self[SELF_UNREACHABLE], unreachable);
+    put(&values, figures->self[SELF_SPACING], (double)visit_spacing_ns(stats) / 1e9);
     put(&values, figures->self[SELF_BUDGET], (double)stats->budget.allowance[PURSE_TIME] / 1e9);
     put(&values, figures->self[SELF_BUDGET_LEFT], (double)stats->budget.left[PURSE_TIME] / 1e9);
     status = host->publish(stats->self, values.items, values.count);

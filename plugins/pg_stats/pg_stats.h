@@ -64,9 +64,11 @@ struct target {
     const char *database;   /* NULL: the pool's own */
     bool known;             /* facts are those of `session` */
     uint64_t session;
+    int announced;          /* version of the server as the session began */
     struct facts facts;
+    int64_t visited_ns, took_ns; /* when, and how long, it was visited last */
     int64_t retry_ns, backoff_ns; /* after a failure to get a session of this database alone */
-    int64_t alone_until_ns; /* statements go one by one, after a deadline that came in the middle of several */
+    int64_t alone_until_ns, alone_ns; /* after a deadline in the midst of several statements they go one by one; for how long */
     char reason[REASON_MAX];
 };
 
@@ -106,7 +108,8 @@ struct source {
     struct database *database; /* NULL: asked once per server */
     struct target *target;
     uint32_t group;
-    int64_t interval_ns, timeout_ns; /* of its own; 0: the instance's */
+    int64_t interval_ns;    /* that it has at least */
+    int64_t timeout_ns;     /* of its own; 0: the instance's */
     struct statement *statement;
     struct rows rows;       /* those that have series */
     bool rows_void;         /* to be made anew */
@@ -151,11 +154,12 @@ struct pg_stats {
     size_t nsources;
     struct database *databases;
     size_t ndatabases;
+    int64_t rotation_ns;           /* what a visit of each takes, without the pool's own */
     struct statement *statements;
     struct cost *costs;            /* one for each wanted query's group */
     size_t ncosts;
     struct budget budget;
-    int64_t up_ns, interval_ns;    /* when `up` was last served, CLOCK_MONOTONIC, and how long after the time before */
+    int64_t up_ns;                 /* when `up` was last served; CLOCK_MONOTONIC */
     uint64_t round_trips, backend_ns;
     uint32_t up_series;
     bool silent;                   /* `up` had no answer before its deadline */
@@ -197,6 +201,8 @@ size_t copy_rows(const struct copy *copy);
 /* ---- visit.c ---- */
 /* Serves the pass, and all that is due in the same database. */
 int visit(struct source *source, const struct weir_pass *pass, const struct weir_pool *pool, void *provider);
+/* Time between two visits of a database that is visited in turn: an interval, or as many as it takes to keep to the budget. */
+int64_t visit_spacing_ns(const struct pg_stats *stats);
 
 /* ---- databases.c ---- */
 /* The statement that lists them, and its answer. */

@@ -65,7 +65,7 @@ int source_add(struct source *source, struct pg_stats *stats, const struct query
     source->target = database ? database->at : &stats->target;
     source->fresh = true;
     group_times(stats, query, &group);
-    source->interval_ns = group.interval_ns;
+    source->interval_ns = group.interval_ns ? group.interval_ns : group.interval_min_ns;
     source->timeout_ns = group.timeout_ns;
     if (database)
         group.offset_ns = offset_ns(stats, database);

@@ -10,7 +10,8 @@
  *
  * The server holds answers back until it has 8 kB or all of them; when they come says nothing of how long each has taken.  So a
  * small statement between two of ours brings the server's clock, and sets the time limit of the next one.  When the deadline of
- * a pass comes all the same, nobody can say whose fault that is: for a while the database's statements then go one by one.
+ * a pass comes all the same, nobody can say whose fault that is: for two intervals the database's statements then go one by one,
+ * and for twice as long each time that together they are late again.
  *
  * Every message begins with what is needed to know about the server (facts) and, in the pool's own database, with the list of
  * databases; what it says counts from the next visit on.
@@ -26,7 +27,7 @@
 #define MESSAGE_HEADER 5u         /* of the protocol, before each row of a COPY */
 #define FILLING_ROWS 1000
 #define SOON_INTERVALS 4
-#define ALONE_NS (60 * SECOND_NS)
+#define ALONE_MAX_NS (60 * SECOND_NS)
 
 struct visit {
     struct pg_stats *stats;
@@ -46,6 +47,7 @@ struct visit {
     double clock;              /* of the server, at the end of the answer before; s since the epoch */
     int backend;               /* as backend_open gives it, */
     uint64_t backend_ns;       /* and its CPU time at the beginning */
+    bool first;                /* the source that the visit is for was never asked before */
     bool changed;              /* the facts are others than those the message was made with */
 };
 
@@ -57,13 +59,48 @@ static void cost_of(const struct source *source, int64_t cost[PURSES])
     cost[PURSE_ROWS] += source->cost_rows;
 }
 
+/* What a visit of another database leaves in the purse: what is asked once per server comes first.  0 for the pool's own. */
+static void reserve_of(const struct pg_stats *stats, const struct target *target, int64_t reserve[PURSES])
+{
+    memset(reserve, 0, PURSES * sizeof(*reserve));
+    for (size_t i = 0; target != &stats->target && i < stats->nsources; i++)
+        cost_of(&stats->sources[i], reserve);
+}
+
+int64_t visit_spacing_ns(const struct pg_stats *stats)
+{
+    const struct budget *budget = &stats->budget;
+    double interval_ns = (double)budget->interval_ns, allowance_ns = (double)budget->allowance[PURSE_TIME], share_ns = allowance_ns;
+
+    for (size_t i = 0; i < stats->nsources; i++) {
+        const struct source *source = &stats->sources[i];
+        double own_ns = source->interval_ns > budget->interval_ns ? (double)source->interval_ns : interval_ns;
+
+        share_ns -= (double)source->cost_ns * interval_ns / own_ns;
+    }
+    if (share_ns < allowance_ns / 10)
+        share_ns = allowance_ns / 10;
+    return (double)stats->rotation_ns > share_ns ? (int64_t)(interval_ns * (double)stats->rotation_ns / share_ns)
+                                                 : budget->interval_ns;
+}
+
+/* Whether the source's database has to wait for its turn, since there is no time for all.  What is read less often does not. */
+static bool is_early(const struct source *source)
+{
+    const struct pg_stats *stats = source->stats;
+    int64_t spacing_ns = visit_spacing_ns(stats), interval_ns = stats->budget.interval_ns;
+
+    return source->target != &stats->target && !source->fresh && spacing_ns > interval_ns && source->interval_ns < spacing_ns &&
+           host->now_ns() - source->target->visited_ns < spacing_ns - interval_ns / 2;
+}
+
 static uint32_t source_priority(const struct source *source)
 {
     return source->query ? source->query->priority : 0;
 }
 
 enum answer { ASK, FAILED_LATELY, TOO_DEAR };
-/* Whether the source may be asked now; `planned` is the cost of those before it, to which its own is added. */
+/* Whether the source may be asked now; `planned` is the reserve and the cost of those before it, to which its own is added. */
 static enum answer may_ask(const struct source *source, int64_t planned[PURSES])
 {
     int64_t cost[PURSES];
@@ -110,6 +147,17 @@ static bool is_untried(const struct source *source)
     return source->query && source->query->foreign && !source->worked;
 }
 
+/* The deadline came in the midst of several. */
+static void go_alone(const struct visit *visit)
+{
+    struct target *target = visit->target;
+
+    target->alone_ns = 2 * (target->alone_ns ? target->alone_ns : visit->stats->budget.interval_ns);
+    if (target->alone_ns > ALONE_MAX_NS)
+        target->alone_ns = ALONE_MAX_NS;
+    target->alone_until_ns = host->now_ns() + target->alone_ns;
+}
+
 /* Those that are due in the same database, the most important first; `first` has its pass already. */
 static void choose(struct visit *visit, struct source *first, int64_t planned[PURSES])
 {
@@ -139,8 +187,10 @@ static void choose(struct visit *visit, struct source *first, int64_t planned[PU
 
 /* ---- The message ------------------------------------------------------------------------------------------------------------- */
 
+/* The version too: a pooler announces that of the server it met first. */
 static const char facts_sql[] =
-    "SELECT pg_catalog.pg_is_in_recovery(), e.extname, pg_catalog.quote_ident(n.nspname), e.extversion "
+    "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(), "
+    "e.extname, pg_catalog.quote_ident(n.nspname), e.extversion "
     "FROM (VALUES (1)) AS one (row) LEFT JOIN (pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace) "
     "ON e.extname = ANY (ARRAY['pg_stat_statements', 'pg_buffercache']); ";
 /* Whether the role may do more than a watcher needs. */
@@ -239,21 +289,21 @@ static int facts_take(struct visit *visit, const PGresult *answer)
     struct facts *known = &visit->target->facts, facts;
 
     memset(&facts, 0, sizeof(facts)); /* it is compared as bytes */
-    facts.version = visit->lease.server_version;
     facts.strong = known->strong;
-    if (PQnfields(answer) != 4 || PQntuples(answer) < 1)
+    if (PQnfields(answer) != 5 || PQntuples(answer) < 1)
         return unexpected(visit);
-    facts.recovery = PQgetvalue(answer, 0, 0)[0] == 't';
+    facts.version = atoi(PQgetvalue(answer, 0, 0));
+    facts.recovery = PQgetvalue(answer, 0, 1)[0] == 't';
     for (int i = 0; i < PQntuples(answer) && facts.nextensions < EXTENSIONS_MAX; i++) {
         struct extension *extension = &facts.extensions[facts.nextensions];
         int major = 0, minor = 0;
 
-        if (PQgetisnull(answer, i, 1) || strlen(PQgetvalue(answer, i, 1)) >= sizeof(extension->name) ||
-            strlen(PQgetvalue(answer, i, 2)) >= sizeof(extension->schema))
+        if (PQgetisnull(answer, i, 2) || strlen(PQgetvalue(answer, i, 2)) >= sizeof(extension->name) ||
+            strlen(PQgetvalue(answer, i, 3)) >= sizeof(extension->schema))
             continue;
-        snprintf(extension->name, sizeof(extension->name), "%s", PQgetvalue(answer, i, 1));
-        snprintf(extension->schema, sizeof(extension->schema), "%s", PQgetvalue(answer, i, 2));
-        if (sscanf(PQgetvalue(answer, i, 3), "%d.%d", &major, &minor) >= 1)
+        snprintf(extension->name, sizeof(extension->name), "%s", PQgetvalue(answer, i, 2));
+        snprintf(extension->schema, sizeof(extension->schema), "%s", PQgetvalue(answer, i, 3));
+        if (sscanf(PQgetvalue(answer, i, 4), "%d.%d", &major, &minor) >= 1)
             extension->version = major * 10000 + minor;
         facts.nextensions++;
     }
@@ -261,6 +311,7 @@ static int facts_take(struct visit *visit, const PGresult *answer)
     *known = facts;
     visit->target->known = true;
     visit->target->session = visit->lease.session;
+    visit->target->announced = visit->lease.server_version;
     return WEIR_OK;
 }
 
@@ -424,7 +475,7 @@ static int pass_read(struct visit *visit, struct source *source)
     if (!*visit->sqlstate && status != WEIR_ETIMEOUT)
         return status; /* the connection; the pool has said what became of it */
     if (status == WEIR_ETIMEOUT && visit->count > 1) {
-        visit->target->alone_until_ns = host->now_ns() + ALONE_NS;
+        go_alone(visit);
         return status;
     }
     if (visit->changed)
@@ -448,10 +499,8 @@ static int pass_up(struct visit *visit, int status)
 
     if (status == WEIR_EINTR && now_ns < visit->pass.deadline_ns)
         return status; /* the collector is stopping: that says nothing of the server */
-    if (stats->up_ns) {
+    if (stats->up_ns)
         budget_retime(&stats->budget, allowance, interval_ns);
-        stats->interval_ns = interval_ns;
-    }
     stats->up_ns = now_ns;
     return host->publish(visit->stats->self, &value, 1);
 }
@@ -504,6 +553,8 @@ static int passes_read(struct visit *visit, bool any)
         if (status != WEIR_OK && source->kind == SOURCE_QUERY)
             return status; /* nothing behind it was run, or can be read */
     }
+    if (visit->count > 1 && status == WEIR_OK)
+        visit->target->alone_ns = 0;
     return any && answers_end(visit) < 0 && status == WEIR_OK && visit->at->kind == SOURCE_QUERY ? WEIR_EFAIL : status;
 }
 
@@ -515,7 +566,7 @@ static bool is_known(const struct visit *visit)
 {
     const struct target *target = visit->target, *server = &visit->stats->target;
 
-    if (!target->known || target->facts.version != visit->lease.server_version)
+    if (!target->known || target->announced != visit->lease.server_version)
         return false;
     return target->session == visit->lease.session ||
            (target != server && server->known && server->facts.recovery == target->facts.recovery);
@@ -569,7 +620,7 @@ static int lead_failed(struct visit *visit, int status)
     bool late = status == WEIR_ETIMEOUT;
 
     if (late && visit->count > 1)
-        visit->target->alone_until_ns = host->now_ns() + ALONE_NS;
+        go_alone(visit);
     else if (late && visit->at->kind == SOURCE_UP)
         visit->stats->silent = true; /* until it has an answer, nobody else waits for one */
     else if (late)
@@ -646,7 +697,8 @@ static int acquire(struct visit *visit)
 static void account_visit(struct visit *visit)
 {
     uint64_t backend_ns = backend_cpu_ns(visit->backend);
-    int64_t took[PURSES] = {[PURSE_TIME] = host->now_ns() - visit->began_ns};
+    struct target *target = visit->target;
+    int64_t took[PURSES] = {[PURSE_TIME] = host->now_ns() - visit->began_ns}, reserve[PURSES];
 
     if (backend_ns > visit->backend_ns && visit->backend_ns) {
         took[PURSE_CPU] = (int64_t)(backend_ns - visit->backend_ns);
@@ -654,7 +706,12 @@ static void account_visit(struct visit *visit)
     }
     for (size_t i = 0; i < visit->count; i++)
         took[PURSE_ROWS] += visit->sources[i]->cost_rows;
-    budget_spend(&visit->stats->budget, took);
+    if (target != &visit->stats->target)
+        visit->stats->rotation_ns += took[PURSE_TIME] - target->took_ns;
+    target->took_ns = took[PURSE_TIME];
+    target->visited_ns = host->now_ns();
+    reserve_of(visit->stats, target, reserve);
+    budget_spend(&visit->stats->budget, took, visit->first && target != &visit->stats->target ? reserve : NULL);
 }
 
 /* Sizes of many relations leave what the server knows of each in its process: 18 kB a table, and to learn it again is most of what they
@@ -667,7 +724,7 @@ static bool has_filled(const struct visit *visit)
         const struct source *source = visit->sources[i];
 
         filled |= source->asked && source->query->fills && source->cost_rows > FILLING_ROWS &&
-                  source->interval_ns > SOON_INTERVALS * visit->stats->interval_ns;
+                  source->interval_ns > SOON_INTERVALS * visit->stats->budget.interval_ns;
     }
     return filled;
 }
@@ -675,14 +732,18 @@ static bool has_filled(const struct visit *visit)
 int visit(struct source *source, const struct weir_pass *pass, const struct weir_pool *pool, void *provider)
 {
     struct visit visit = {.stats = source->stats, .pool = pool, .provider = provider, .target = source->target, .at = source,
-                          .pass = *pass, .lease.size = sizeof(visit.lease), .began_ns = host->now_ns()};
-    int64_t planned[PURSES] = {0};
-    enum answer answer = may_ask(source, planned);
+                          .pass = *pass, .lease.size = sizeof(visit.lease), .began_ns = host->now_ns(), .first = source->fresh};
+    int64_t planned[PURSES];
+    enum answer answer;
     int status;
 
+    reserve_of(source->stats, source->target, planned);
+    if (source->target != &source->stats->target)
+        planned[PURSE_TIME] += source->target->took_ns; /* connecting is most of it */
+    answer = may_ask(source, planned);
     if (answer == FAILED_LATELY)
         return host->fail(source->stats->self, WEIR_EFAIL, "%s", source->reason);
-    if (answer == TOO_DEAR) {
+    if (answer == TOO_DEAR || is_early(source)) {
         source->cost->deferred++;
         return WEIR_KEEP;
     }

@@ -6,7 +6,8 @@
     rules.py known FAMILIES PAGE FILE...   are these names families?  FAMILIES: of `document families`;
                                        PAGE: one of a live weir, for what is no family of a query;
                                        what is off by default, or not on all versions, is printed
-    rules.py fires API LIMIT ALERT...  waits until each has fired, for LIMIT seconds at most.  API: Prometheus' URL
+    rules.py fires API LIMIT ALERT...  waits until each has fired, ALERT@AT at that server, for LIMIT seconds at most.
+                                       API: Prometheus' URL
     rules.py ends API LIMIT ALERT...   waits until none of them fires at a server that is `at` a or b
     rules.py quiet API ALERT...        has nothing fired but these?
     rules.py texts API SECONDS FILE    collects for so long what alerts say in FILE, and goes on until it is ended
@@ -102,9 +103,9 @@ def ask(api, what, **arguments):
         return json.load(answer)['data']
 
 
-def fired(api):
+def fired(api, form='%(alertname)s'):
     result = ask(api, 'query', query='max_over_time(ALERTS{alertstate="firing"}[1h])')['result']
-    return {item['metric']['alertname'] for item in result}
+    return {form % {'at': '', **item['metric']} for item in result}
 
 
 def firing(api):
@@ -187,7 +188,8 @@ def main():
     elif command == 'known':
         return known(read(arguments[0]), read(arguments[1]), arguments[2:])
     elif command == 'fires':
-        return wait(float(arguments[1]), arguments[2:], lambda: fired(arguments[0]), 'fires')
+        return wait(float(arguments[1]), arguments[2:],
+                    lambda: fired(arguments[0]) | fired(arguments[0], '%(alertname)s@%(at)s'), 'fires')
     elif command == 'ends':
         return wait(float(arguments[1]), arguments[2:], lambda: set(arguments[2:]) - firing(arguments[0]), 'ends')
     elif command == 'quiet':

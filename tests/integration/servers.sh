@@ -66,11 +66,26 @@ watch() {
         "pool \"a\" { host = \"127.0.0.1\" port = $port dbname = \"$database\" user = \"weir\" backoff_min = \"100ms\" backoff_max = \"300ms\" connect_timeout = \"2s\" }" \
         "pg_stats \"a\" { pool = \"a\" groups = { \"*\" } budget_time = \"10s\" $* }" > "$scratch/weir.conf"
 }
-# Of the instance pg_stats/a: passes that were good, failed, or did not take place.
+# Of the instance pg_stats/a: passes that were good, or failed.
 passes() { sum_of weir_group_passes_total 'instance="pg_stats/a"' 'group="up"'; }
 failed_passes() { sum_of weir_group_passes_failed_total 'instance="pg_stats/a"'; }
-missed_passes() { sum_of weir_group_missed_total 'instance="pg_stats/a"'; }
-more_passes() { local until=$(($(passes) + $1)); wait_until "$1 more passes" metric_at_least $until weir_group_passes_total 'instance="pg_stats/a"' 'group="up"'; }
+# The instance's interval may be a second.
+more_passes() {
+    local until=$(($(passes) + $1)) wait_limit=$((wait_limit + $1))
+    wait_until "$1 more passes" metric_at_least $until weir_group_passes_total 'instance="pg_stats/a"' 'group="up"'
+}
+# remember_missed; missed_none PASSES: since then no group has missed a turn; on a machine with more to do than processors, not half
+# of them.
+remember_missed() { curl -sf "$url/metrics" | grep '^weir_group_missed_total{.*instance="pg_stats/a"' > "$scratch/missed"; }
+missed_none() {
+    curl -sf "$url/metrics" | awk -v passes="$1" -v cpus="$(nproc)" '
+        FILENAME == "/proc/loadavg" { most = $1 > cpus ? 1 + passes / 2 : 0; next }
+        FILENAME != "-" { before[$1] = $2; next }
+        !/^weir_group_missed_total{.*instance="pg_stats\/a"/ { next }
+        { seen++ }
+        $2 - before[$1] > most { print $1, $2 - before[$1], "beyond", most; bad = 1 }
+        END { exit bad || !seen }' /proc/loadavg "$scratch/missed" -
+}
 # watch_connections: from now on; most_connections prints how many weir had at a time.
 watch_connections() { rm -f "$scratch/stop" "$scratch/most"; python3 "$here/sockets.py" "$weir_pid" "$1" "$scratch/stop" > "$scratch/most" & }
 most_connections() { touch "$scratch/stop"; until [ -s "$scratch/most" ]; do sleep 0.1; done; cat "$scratch/most"; }

@@ -22,6 +22,15 @@ success_is() { sum_is "$1" pg_scrape_collector_success 'to="a"'; }
 collectors() { curl -sf "$url/metrics" | grep -c '^pg_scrape_collector_success{.*to="a"'; }
 shows() { [ -n "$(metric "$@")" ]; }
 lacks() { [ -z "$(metric "$@")" ]; }
+# Some passes with few round trips each: what is due goes in one message.
+together() {
+    local trips before
+    trips=$(sum_of weir_pg_round_trips_total 'to="a"') before=$(passes)
+    more_passes 4 >/dev/null
+    trips=$(($(sum_of weir_pg_round_trips_total 'to="a"') - trips)) before=$(($(passes) - before))
+    echo "$trips round trips in $before passes"
+    [ "$trips" -le $((before * 8)) ]
+}
 start_weir "$scratch/weir.conf" || exit 1
 wait_until "up" up_is 1
 wait_until "figures come" shows pg_stat_user_tables_n_tup_ins 'to="a"'
@@ -41,6 +50,7 @@ for fault in cut stall; do
     wait_until "$fault (1), healed: pg_up 1" up_is 1
     wait_until "$fault (1), healed: figures come" shows pg_stat_user_tables_n_tup_ins 'to="a"'
     wait_until "$fault (1), healed: every collector is well" success_is "$(collectors)"
+    wait_limit=$((wait_limit / 2)) wait_until "$fault (1), healed: one message for all again, soon" together
 done
 # A loaded machine may cost one; the dead one would cost most.
 check "a dead server and another (21): no pass of the other's was missed" [ "$(sum_of weir_group_missed_total 'instance="pg_stats/b"')" -le $((other_missed + 2)) ]

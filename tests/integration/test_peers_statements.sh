@@ -48,14 +48,15 @@ for _ in $(seq 1 200); do echo "COMMENT ON TABLE people IS 'secret-comment-7';";
 check "the server itself has some of them" [ "$(sql -c "SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%secret-%'")" -ge 5 ]
 statements() { sql -c "SELECT count(*) FROM pg_stat_statements"; }
 check "there are 5,000 statements" [ "$(statements)" -ge 5000 ]
-timeout=10s watch "$PGPORT" postgres 'limit_statements = 50 group "statements" { interval = "500ms" } group "statement_texts" { interval = "500ms" }'
+# Room for weir's own too, of which there are sixty: on a busy machine they are as strong as any.
+timeout=10s watch "$PGPORT" postgres 'limit_statements = 120 group "statements" { interval = "500ms" } group "statement_texts" { interval = "500ms" }'
 temporary=$(sql -c "SELECT temp_files FROM pg_stat_database WHERE datname = 'postgres'")
 start_weir "$scratch/weir.conf" || exit 1
 series() { curl -sf "$url/metrics" | grep -c "^pg_stat_statements_$1{"; }
 wait_until "statements come" has_metric pg_stat_statements_calls_total
 more_passes 3
 ids() { curl -sf "$url/metrics" | grep '^pg_stat_statements_calls_total{' | grep -o 'queryid="[^"]*"' | sort; }
-check "few series (12): $(series calls_total)" [ "$(series calls_total)" -le 60 ]
+check "few series (12): $(series calls_total)" [ "$(series calls_total)" -le 130 ]
 # What is added, since counters of the others begin with the collector; ours and weir's own are among it.
 calls() { sql -c "SELECT sum(calls) FROM pg_stat_statements(false)"; }
 adds_up() { # CALLS-BEFORE SUM-BEFORE
@@ -64,31 +65,44 @@ adds_up() { # CALLS-BEFORE SUM-BEFORE
     python3 -c "a, b = $sum - $2, $(calls) - $1; print(a, b); raise SystemExit(abs(a - b) > 60)"
 }
 calls=$(calls) sum=$(sum_of pg_stat_statements_calls_total)
-sql <<'SQL'
-DO $$
+# busy TIMES COUNT: so many of them, so often.
+busy() {
+    sql <<SQL
+DO \$\$
 BEGIN
-    FOR n IN 1 .. 20 LOOP FOR a IN 1 .. 50 LOOP
+    FOR n IN 1 .. $1 LOOP FOR a IN 1 .. $2 LOOP
         EXECUTE format('SELECT count(*) /* %s */ FROM t%s AS a, t%s AS b', repeat('long ', 400), a, 71 - a);
     END LOOP; END LOOP;
-END $$;
+END \$\$;
 SQL
+}
+busy 20 50
 wait_until "with the others added up (12)" adds_up "$calls" "$sum"
 
-# One statement more often than all of them, some others now and then.
+# Ten of them have their places, and stay at it; others come once each.
 group=statements
-ids > "$scratch/ids"
+PGOPTIONS='-c work_mem=64MB' sql -c "SELECT 'queryid=\"' || queryid || '\"' FROM pg_stat_statements
+    WHERE query ~ concat('FROM t(', (SELECT string_agg(a || ' AS a, t' || 71 - a, '|') FROM generate_series(1, 10) a), ') AS b\$')" |
+    sort > "$scratch/busy"
+ten_are_shown() {
+    ids | comm -23 "$scratch/busy" - > "$scratch/lost"
+    cat "$scratch/lost"
+    [ "$(wc -l < "$scratch/busy")" = 10 ] && [ ! -s "$scratch/lost" ]
+}
+stay() { busy 500 10; more_passes 1 >/dev/null; ten_are_shown; }
+wait_limit=$((2 * wait_limit)) wait_until "what is busy gets its places (12)" stay
 before=$(sum_of weir_pg_query_bytes_total "group=\"$group\"") asked=$(sum_of weir_pg_queries_total "group=\"$group\"")
+lost=0
 for i in $(seq 1 "$(for_long 60 5)"); do
     sql -c "SELECT count(*) /* $(printf 'long %.0s' $(seq 400)) */ FROM t$i AS a, t$i AS b" >/dev/null
-    more_passes 1 >/dev/null
+    stay >/dev/null || lost=$((lost + 1))
 done
 check "texts are not read anew (9 to 11): bytes of one pass" python3 -c "
 b, n = $(sum_of weir_pg_query_bytes_total "group=\"$group\"") - $before, $(sum_of weir_pg_queries_total "group=\"$group\"") - $asked
 print('%.0f bytes in each of %d passes' % (b / max(n, 1), n))
 raise SystemExit(n < 1 or b / n > 2000000)"
 sed 's/^/# /' "$scratch/check.out"
-ids > "$scratch/ids.now"
-check "membership stays (12)" [ "$(comm -23 "$scratch/ids" "$scratch/ids.now" | wc -l)" -le 10 ]
+check "and keeps them (12)" [ $lost = 0 ]
 # Texts cannot be had without: new ones are asked for once a minute, and only where somebody wants them.
 texts=$(sum_of weir_pg_queries_total 'group="statement_texts"')
 check "no temporary files but for texts, which are seldom asked for (8): $texts times" \

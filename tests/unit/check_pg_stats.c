@@ -889,7 +889,7 @@ START_TEST(a_budget_is_kept_and_saved)
     ck_assert(budget_allows(&budget, cheap)); /* CPU has no limit */
     ck_assert(!budget_allows(&budget, dear));
     for (; budget_allows(&budget, cheap) && asked < 100; asked++)
-        budget_spend(&budget, cheap);
+        budget_spend(&budget, cheap, NULL);
     ck_assert_uint_eq(asked, 10);
     budget_fill(&budget, 500);
     ck_assert_int_eq(budget.left[PURSE_TIME], 50);
@@ -898,7 +898,7 @@ START_TEST(a_budget_is_kept_and_saved)
     budget_fill(&budget, 1000000);
     ck_assert_int_eq(budget.left[PURSE_TIME], 1000);
     ck_assert(budget_allows(&budget, dearest)); /* it would never fit */
-    budget_spend(&budget, dearest);
+    budget_spend(&budget, dearest, NULL);
     ck_assert(!budget_allows(&budget, cheap)); /* and has to be paid for */
     budget_fill(&budget, 1000000 + 39000);
     ck_assert(!budget_allows(&budget, cheap));
@@ -906,6 +906,25 @@ START_TEST(a_budget_is_kept_and_saved)
     ck_assert(budget_allows(&budget, cheap));
     budget_retime(&budget, (const int64_t[PURSES]){5, 0, 0}, 100);
     ck_assert_int_le(budget.left[PURSE_TIME], 50);
+}
+END_TEST
+
+START_TEST(a_reserve_is_left_in_the_purse)
+{
+    const int64_t allowance[PURSES] = {100, 0, 1000}, reserve[PURSES] = {30, 5, 0}, cost[PURSES] = {60, 60, 60};
+    struct budget budget;
+
+    budget_begin(&budget, allowance, 1000, 0);
+    budget_spend(&budget, cost, reserve);
+    ck_assert_int_eq(budget.left[PURSE_TIME], 40);
+    budget_spend(&budget, cost, reserve);
+    budget_spend(&budget, cost, reserve);
+    ck_assert_int_eq(budget.left[PURSE_TIME], 30);
+    ck_assert_int_eq(budget.left[PURSE_CPU], 0); /* no limit, nothing to keep */
+    ck_assert_int_eq(budget.left[PURSE_ROWS], 820);
+    budget_spend(&budget, cost, NULL);
+    budget_spend(&budget, cost, reserve);
+    ck_assert_int_eq(budget.left[PURSE_TIME], -30); /* somebody else's debt stays as it is */
 }
 END_TEST
 
@@ -918,6 +937,7 @@ int main(void)
 
     tcase_set_timeout(all, 120);
     tcase_add_test(all, a_budget_is_kept_and_saved);
+    tcase_add_test(all, a_reserve_is_left_in_the_purse);
     tcase_add_test(all, rows_are_found_added_and_forgotten);
     tcase_add_test(all, the_table_of_queries_is_sound);
     tcase_add_test(all, top_shows_the_strongest_and_adds_up_the_others);
