@@ -80,7 +80,7 @@ static int flush(void *state, int64_t deadline_ns)
     const struct otlp *otlp = state;
 
     (void)deadline_ns; /* nothing of it waits */
-    return push_flush(endpoint_push(otlp->endpoint));
+    return push_flush(http_push_base(otlp->http));
 }
 
 static int collect(void *state, const struct weir_pass *pass)

@@ -118,7 +118,7 @@ static int flush(void *state, int64_t deadline_ns)
     const struct remote_write *remote_write = state;
 
     (void)deadline_ns; /* nothing of it waits */
-    return push_flush(endpoint_push(remote_write->endpoint));
+    return push_flush(http_push_base(remote_write->http));
 }
 
 static int collect(void *state, const struct weir_pass *pass)
