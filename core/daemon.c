@@ -231,7 +231,8 @@ static void loop(struct daemon *daemon)
     daemon->all->waiting_context = daemon;
     for (;;) {
         int64_t left_ns = instances_supervise(daemon->all) - clock_now_ns();
-        const struct timespec left = {.tv_nsec = left_ns > 0 && left_ns < CLOCK_SECOND_NS ? left_ns : 1000000};
+        const struct timespec left = {.tv_sec = left_ns > 0 ? left_ns / CLOCK_SECOND_NS : 0,
+                                      .tv_nsec = left_ns > 0 ? left_ns % CLOCK_SECOND_NS : 1000000};
         struct signalfd_siginfo info;
 
         (void)instances_reap(daemon->all);

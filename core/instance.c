@@ -20,6 +20,7 @@
 #define TOGETHER_NS (CLOCK_SECOND_NS / 1000)
 #define WAITING_NS (CLOCK_SECOND_NS / 50)    /* in a wait of a collect, sinks hear so late of a pass that it ended with next_pass */
 #define RETOLD_NS (60 * CLOCK_SECOND_NS)     /* another reason of the same failure is told this often */
+#define SUPERVISE_MIN_NS (CLOCK_SECOND_NS / 5)
 #define STACK_BYTES (512u * 1024u)
 
 _Thread_local const struct weir_self *instance_calling;
@@ -759,9 +760,17 @@ void instance_join(struct weir_self *self)
 
 void instance_supervise(struct weir_self *self, int64_t now_ns, int64_t *next_ns)
 {
+    int64_t limit_ns;
+
     pthread_mutex_lock(&self->call_lock);
     if (self->callback && now_ns < self->call_deadline_ns && self->call_deadline_ns < *next_ns)
         *next_ns = self->call_deadline_ns;
+    /* What begins behind this look has about as long as what ran last: the next look comes before its deadline, or soon after. */
+    limit_ns = self->call_deadline_ns - self->call_since_ns;
+    if (limit_ns > 0 && limit_ns < SUPERVISE_MIN_NS)
+        limit_ns = SUPERVISE_MIN_NS;
+    if (limit_ns > 0 && now_ns + limit_ns < *next_ns)
+        *next_ns = now_ns + limit_ns;
     if (self->callback && now_ns >= self->call_deadline_ns) {
         call_interrupt(self);
         if (!self->overdue_told && now_ns >= self->call_deadline_ns + INSTANCE_STUCK_NS) {

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SUPERVISE_NS (CLOCK_SECOND_NS / 5)
+#define SUPERVISE_NS CLOCK_SECOND_NS
 #define AWAIT_NS (CLOCK_SECOND_NS / 20)
 #define HURRY_NS CLOCK_SECOND_NS /* for a callback that was interrupted because all is to end */
 

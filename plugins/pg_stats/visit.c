@@ -127,17 +127,24 @@ static struct source *source_of(const struct target *target, struct source *sour
     return NULL;
 }
 
-static struct source *source_due(const struct visit *visit, uint32_t group)
+/* The same, of the server's or of the database that is visited; NULL: none is. */
+static struct source *source_due(const struct visit *visit, const struct database *database, uint32_t group)
 {
     struct pg_stats *stats = visit->stats;
     struct source *found = NULL;
 
     if (visit->target == &stats->target)
         found = source_of(visit->target, stats->sources, stats->nsources, group);
-    for (struct database *database = stats->databases; database && !found; database = database->next)
-        if (database->at == visit->target)
-            found = source_of(visit->target, database->sources, database->nsources, group);
-    return found;
+    return found || !database ? found : source_of(visit->target, database->sources, database->nsources, group);
+}
+
+static const struct database *database_visited(const struct visit *visit)
+{
+    const struct database *database = visit->stats->databases;
+
+    while (database && database->at != visit->target)
+        database = database->next;
+    return database;
 }
 
 /* The server reads a whole message before it runs any of it: a query of the configuration may spoil it for all, until it has worked
@@ -161,14 +168,16 @@ static void go_alone(const struct visit *visit)
 /* Those that are due in the same database, the most important first; `first` has its pass already. */
 static void choose(struct visit *visit, struct source *first, int64_t planned[PURSES])
 {
+    const struct database *database = first->database ? first->database : database_visited(visit);
     uint32_t groups[SOURCES_DUE_MAX];
-    size_t due = (size_t)host->due(visit->stats->self, groups, SOURCES_DUE_MAX);
+    size_t due;
 
     visit->sources[visit->count++] = first;
     if (visit->target->alone_until_ns > host->now_ns() || is_untried(first))
         return;
+    due = (size_t)host->due(visit->stats->self, groups, SOURCES_DUE_MAX);
     for (size_t i = 0; i < due && visit->count < SOURCES_DUE_MAX; i++) {
-        struct source *source = source_due(visit, groups[i]);
+        struct source *source = source_due(visit, database, groups[i]);
         size_t at = visit->count;
 
         if (!source || is_untried(source))

@@ -1,7 +1,7 @@
 """190,000 series of the shape of pg_stat_user_tables to a receiver that takes everything: weir beside Debian's vmagent, in one run.
 
 weir pushes what its source publishes; vmagent scrapes the same source from another weir, whose CPU is not counted, and pushes.  CPU is
-that of the processes' /proc/PID/task/*/schedstat, from the end of the second pass on, source included.  At last, weir drains what it has queued while
+that of the processes' /proc/PID/task/*/schedstat, over six passes from the third on, source included.  At last, weir drains what it has queued while
 there was no receiver.
 """
 import os, re, shutil, signal, subprocess, sys, tempfile, time
@@ -25,21 +25,14 @@ def weir(name, interval, sections, plugins):
     return start(os.environ['WEIR'], 'run', '-c', '%s/%s.conf' % (work, name), '--plugin-dir', os.environ['PLUGIN_DIR'], '--plugin-dir', work,
                  '--socket', '%s/%s.control' % (work, name))
 
-def remote_write(url, options):
-    return 'remote_write "x" { url = "%s" queue_dir = "%s/queue" queue_max_bytes = "8GiB" %s }' % (url, work, options)
+def remote_write(url, queue, options):
+    return 'remote_write "x" { url = "%s" queue_dir = "%s/%s" queue_max_bytes = "8GiB" %s }' % (url, work, queue, options)
 
 def peak(pid): return int(re.search(r'VmHWM:\s+(\d+)', open('/proc/%d/status' % pid).read()).group(1)) / 1024
 
-def measure(child, receiver, expected):
-    """After two passes, over PASSES of them; expected: seconds until a pass has come to its end.  CPU-seconds per million samples, MB, bytes."""
-    time.sleep(2 * INTERVAL + expected)
-    own, had = cpu(child.pid), receiver.bytes
-    time.sleep(PASSES * INTERVAL)
-    samples = PASSES * SERIES
-    figures = (cpu(child.pid) - own) / samples * 1e6, peak(child.pid), (receiver.bytes - had) / samples
-    child.send_signal(signal.SIGTERM)
-    child.wait()
-    return figures
+def used(runs):
+    """CPU-seconds and bytes received, of each run so far."""
+    return {name: (cpu(child.pid), receiver.bytes) for name, (child, receiver) in runs.items()}
 
 def report(name, own, peer, unit, goal):
     print('%-48s weir %8.4g %s, vmagent %8.4g %s, ratio 1/%.2f (goal 1/%.3g) %s' %
@@ -48,25 +41,33 @@ def report(name, own, peer, unit, goal):
 try:
     subprocess.run(['gcc', '-O2', '-D_GNU_SOURCE', '-std=gnu11', '-shared', '-fPIC', '-I' + top + '/core', top + '/tests/bench/push_source.c',
                     '-o', work + '/push_source.so'], check=True)
-    own = {}
+    # All at the same time: the machine may be faster at one time than at another.
+    runs, scraped, listen = {}, port(), port()
     for protocol in '1.0', '2.0':
         receiver = Receiver()
-        own[protocol] = measure(weir('push', '%ds' % INTERVAL, remote_write(receiver.url, 'protocol = "%s" batch_deadline = "1s"' % protocol), '"remote_write"'),
-                                receiver, 2)
-        if receiver.requests < PASSES: raise SystemExit('weir did not send')
-        shutil.rmtree(work + '/queue', ignore_errors=True)
-    receiver, scraped, listen = Receiver(), port(), port()
-    weir('scraped', '%ds' % INTERVAL, 'http { listen = "127.0.0.1:%d" }\nprometheus { }' % scraped, '"http", "prometheus"')
+        runs[protocol] = weir('push' + protocol, '%ds' % INTERVAL, remote_write(receiver.url, 'queue' + protocol, 'protocol = "%s" batch_deadline = "1s"' % protocol),
+                              '"remote_write"'), receiver
+    source = weir('scraped', '%ds' % INTERVAL, 'http { listen = "127.0.0.1:%d" }\nprometheus { }' % scraped, '"http", "prometheus"')
     with open(work + '/vmagent.yml', 'w') as f:
         f.write('global: { scrape_interval: %ds }\nscrape_configs: [{ job_name: weir, metrics_path: /metrics, params: { instance: [push_source] }, '
                 'static_configs: [{ targets: ["127.0.0.1:%d"] }] }]\n' % (INTERVAL, scraped))
     wait('the source', lambda: 'runs' in open(work + '/log%d' % (len(children) - 1)).read())
     time.sleep(INTERVAL)
-    agent = start('vmagent', '-promscrape.config=' + work + '/vmagent.yml', '-remoteWrite.url=' + receiver.url, '-remoteWrite.tmpDataPath=' + work + '/vmagent',
-                  '-httpListenAddr=127.0.0.1:%d' % listen, '-promscrape.maxScrapeSize=200MB')
-    peer = measure(agent, receiver, 3)
-    children[2].send_signal(signal.SIGTERM)
-    if receiver.requests < PASSES: raise SystemExit('vmagent did not send')
+    receiver = Receiver()
+    runs['vmagent'] = start('vmagent', '-promscrape.config=' + work + '/vmagent.yml', '-remoteWrite.url=' + receiver.url, '-remoteWrite.tmpDataPath=' + work + '/vmagent',
+                            '-httpListenAddr=127.0.0.1:%d' % listen, '-promscrape.maxScrapeSize=200MB'), receiver
+    time.sleep(3 * INTERVAL)
+    before = used(runs)
+    time.sleep(PASSES * INTERVAL)
+    after, samples = used(runs), PASSES * SERIES
+    own = {name: ((after[name][0] - before[name][0]) / samples * 1e6, peak(child.pid), (after[name][1] - before[name][1]) / samples)
+           for name, (child, receiver) in runs.items()}
+    peer = own.pop('vmagent')
+    for child in [source] + [child for child, receiver in runs.values()]:
+        child.send_signal(signal.SIGTERM)
+        child.wait()
+    for name, (child, receiver) in runs.items():
+        if receiver.requests < PASSES: raise SystemExit('%s did not send' % name)
     for protocol in own:
         report('CPU per million samples, %s' % protocol, own[protocol][0], peer[0], 's', 15)
         report('  peak memory', own[protocol][1], peer[1], 'MB', 8)
@@ -74,7 +75,7 @@ try:
 
     # The backlog of SPOOLED passes, which stand for a quarter of an hour at an interval of 15 s.
     at = port()
-    child = weir('drain', '500ms', remote_write('http://127.0.0.1:%d/write' % at, 'batch_deadline = "1s"'), '"remote_write"')
+    child = weir('drain', '500ms', remote_write('http://127.0.0.1:%d/write' % at, 'queue', 'batch_deadline = "1s"'), '"remote_write"')
     time.sleep(SPOOLED / 2 + 2)
     child.send_signal(signal.SIGTERM)
     child.wait()
@@ -82,7 +83,7 @@ try:
                                     '--plugin-dir', work], capture_output=True, text=True).stdout
     pending = int(re.search(r'(\d+) pending', queue()).group(1))
     receiver = Receiver(at=at)
-    child = weir('drain', '1h', remote_write('http://127.0.0.1:%d/write' % at, ''), '"remote_write"')
+    child = weir('drain', '1h', remote_write('http://127.0.0.1:%d/write' % at, 'queue', ''), '"remote_write"')
     wait('the first request', lambda: receiver.requests)
     began = time.monotonic()
     wait('the end of the backlog', lambda: time.sleep(0.5) or int(re.search(r'(\d+) pending', queue()).group(1)) <= SERIES)

@@ -2,7 +2,7 @@
 
     with Server('-c shared_buffers=512MB') as server: ...
 
-CPU is that of the processes' /proc/PID/task/*/schedstat.
+CPU is that of the processes' /proc/PID/task/*/schedstat.  Neither encrypts.
 """
 import os, re, shutil, socket, subprocess, tempfile, time
 
@@ -112,7 +112,7 @@ class Server:
         p = port()
         with open(self.work + '/weir.conf', 'w') as f:
             f.write('plugins = { "http", "pool", "pg_stats", "prometheus" }\ninterval = "%s"\ntimeout = "30s"\n%s\nhttp { listen = "127.0.0.1:%d" }\n' % (interval, top, p) +
-                    'pool "a" { host = "127.0.0.1" port = %d dbname = "%s" user = "postgres" }\npg_stats "a" { pool = "a" %s }\n' % (self.port, database, options))
+                    'pool "a" { host = "127.0.0.1" port = %d dbname = "%s" user = "postgres" sslmode = "disable" }\npg_stats "a" { pool = "a" %s }\n' % (self.port, database, options))
         began = time.monotonic()
         return p, self.start(os.environ['WEIR'], 'run', '-c', self.work + '/weir.conf', '--plugin-dir', os.environ['PLUGIN_DIR'], '--socket', self.work + '/control'), began
 
