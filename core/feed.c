@@ -123,12 +123,10 @@ static int feed_run(struct feed *feed, struct series_registry *registry, struct 
         if (source_current(registry, feed->source, consume_snapshot, (void *)(uintptr_t)consumer) == WEIR_EINTR)
             return WEIR_EINTR;
     }
-    if (count) {
-        batch.samples = samples;
-        batch.nsamples = count;
-        if (!consumer->consume(consumer->context, &batch))
-            return WEIR_EINTR;
-    }
+    batch.samples = samples;
+    batch.nsamples = count;
+    if (!consumer->consume(consumer->context, &batch))
+        return WEIR_EINTR;
     ring_advance(&feed->cursor);
     return 1;
 }

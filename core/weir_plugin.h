@@ -191,7 +191,8 @@ enum weir_batch_flag {
     WEIR_B_SNAPSHOT = 1, /* current values, not news: all of one group, closed by the mark of its last pass; news of the group that
                             come later and are not newer are in it already */
     WEIR_B_GAP = 2       /* an empty batch: `lost` samples of this source are gone, WEIR_S_RELEASED perhaps among them;
-                            forget every handle of the source, snapshots of all its groups follow */
+                            forget every handle of the source, snapshots of all its groups follow; the next batch of the source with
+                            neither flag, perhaps an empty one, is behind them */
 };
 struct weir_batch { /* borrowed for the call */
     uint32_t size;

@@ -28,6 +28,10 @@ tests_unit_check_reload_SOURCES = tests/unit/check_reload.c core/call.c core/con
 	core/service.c core/util/arena.c core/util/strbuf.c
 tests_unit_check_reload_CPPFLAGS = $(TEST_CPPFLAGS) -DINSTANCE_START_NS=INT64_C\(8000000000\) -DINSTANCE_STUCK_NS=INT64_C\(1000000000\)
 tests_unit_check_reload_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS) -ldl
+check_PROGRAMS += tests/unit/check_prometheus
+tests_unit_check_prometheus_SOURCES = tests/unit/check_prometheus.c plugins/prometheus/model.c plugins/prometheus/model.h
+tests_unit_check_prometheus_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/prometheus
+tests_unit_check_prometheus_LDADD = $(CHECK_LIBS) -lpthread
 check_PROGRAMS += tests/unit/check_queue tests/unit/check_power
 tests_unit_check_queue_SOURCES = tests/unit/check_queue.c tests/unit/labels.h plugins/push/record.c plugins/push/record.h $(PUSH_QUEUE)
 tests_unit_check_queue_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/push

@@ -287,7 +287,7 @@ static void pass_open(struct model *model, struct model_source *source)
 
 static void pass_close(struct model *model, struct model_source *source)
 {
-    if (!source->open)
+    if (!source->open || source->gap)
         return;
     source->open = false;
     if (--model->open == 0)
@@ -344,8 +344,12 @@ int model_consume(struct model *model, const struct weir_batch *batch)
         pass_open(model, source);
         forget_source(model, batch->source);
         model->version++;
-        pass_close(model, source);
+        source->gap = true;
         return WEIR_OK;
+    }
+    if (source->gap && !snapshot) {
+        source->gap = false;
+        pass_close(model, source);
     }
     for (size_t i = 0; i < batch->nsamples; i++) {
         const struct weir_sample *sample = &batch->samples[i];

@@ -1,7 +1,8 @@
 /* model.h - what there is to show: families, their live series, and values, kept up to date from batches.
  *
  * A label set's text is made once and shared by all its series.  A pass is applied under the lock as a whole: the lock is
- * taken with its first sample and let go with its mark, and since the ring shows whole passes only, the rest is at hand.
+ * taken with its first sample and let go with its mark, and since the ring shows whole passes only, the rest is at hand.  So it is with a
+ * loss and the snapshots behind it: nobody sees a source without its groups.
  * A snapshot is a copy of the values, by family and index, that many scrapes share and that outlives later passes.
  *
  * Threads: model_consume on the sink's own; snapshots on any.
@@ -80,7 +81,8 @@ struct model {
     struct model_source {
         uint32_t id;
         const char *name;
-        bool open;                  /* in the middle of a pass */
+        bool open;                  /* in the middle of a pass, */
+        bool gap;                   /* or between a loss and the last of the snapshots behind it */
     } *sources;
     size_t nsources;
     size_t open;                    /* sources in the middle of a pass: the lock is held */
