@@ -32,14 +32,14 @@ struct family { /* of a record, as this request has it; places are those in the 
     uint32_t offset, length; /* in `names`: 1.0: the field with __name__; 2.0: its two references, */
     uint32_t metadata;       /* and behind them the field with so many bytes of metadata */
     bool known;
-    size_t labels, rest;           /* bytes of the labels, and of what is behind them */
+    size_t head, labels, rest;     /* bytes in front of the labels, of them, and behind them */
     size_t at, name_at, behind_at; /* head, name, and what is behind the value */
     int64_t time_ms, start_ms;
 };
 struct shown { /* a series of a label set */
     size_t before_at, after_at; /* its labels */
     uint64_t bits;
-    int64_t start_ms;
+    size_t length;              /* of its sample */
 };
 struct labelset { /* of a record, as this request has it: what of its labels, or references, stands before and behind __name__ */
     size_t offset; /* in the flight, or in `refs` */
@@ -397,15 +397,16 @@ static void labels_put(struct encoder *encoder, enum protocol protocol, const ui
     const uint32_t split = labelset->split;
     const size_t length = labelset->length + family->length, at = to->raw;
     uint8_t head[HEAD_MAX];
+    const size_t head_length = head_put(head, protocol, length, rest);
 
-    compress_again(to, head, head_put(head, protocol, length, rest),
-                   length == family->labels && rest == family->rest ? family->at : COMPRESS_NOWHERE);
+    compress_again(to, head, head_length, length == family->labels && rest == family->rest ? family->at : COMPRESS_NOWHERE);
     shown->before_at = to->raw;
     if (as)
         compress_again(to, labels, split, as->before_at);
     else
         compress_like(to, labels, split, others, last->split, last->value.before_at);
     family->at = at;
+    family->head = head_length;
     family->labels = length;
     family->rest = rest;
     compress_again(to, encoder->names.bytes + family->offset, family->length, family->name_at);
@@ -447,15 +448,15 @@ static void sample_put(struct encoder *encoder, uint64_t value, size_t length, i
 /* A series of which all but the value stands already: what is in front of the labels and behind the value in the family's last one,
  * the labels in the label set's. */
 static void series_again(struct encoder *encoder, const struct labelset *labelset, struct family *family, const struct shown *as,
-                         struct shown *shown, uint64_t value, size_t head, size_t behind)
+                         struct shown *shown, size_t behind)
 {
     struct compressor *to = &encoder->series;
-    const uint64_t bits = htole64(value), differ = value ^ as->bits;
+    const uint64_t bits = htole64(shown->bits), differ = shown->bits ^ as->bits;
     const size_t same = differ ? (size_t)__builtin_ctzll(differ) / 8 : sizeof(bits), at = to->raw;
 
-    compress_copy(to, head + family->length, family->at);
+    compress_copy(to, family->head + family->length, family->at);
     family->at = at;
-    family->name_at = at + head;
+    family->name_at = at + family->head;
     shown->before_at = shown->after_at = to->raw;
     compress_copy(to, labelset->length + FRAME + same, as->after_at);
     compress_literal(to, (const uint8_t *)&bits + same, sizeof(bits) - same);
@@ -463,36 +464,42 @@ static void series_again(struct encoder *encoder, const struct labelset *labelse
     family->behind_at = to->raw - behind;
 }
 
+/* Whether it may go so: what is copied has the same lengths in it, stands together, and is near. */
+static bool is_again(const struct encoder *encoder, const struct labelset *labelset, const struct family *family,
+                     const struct shown *as, size_t length, size_t rest, int64_t start_ms)
+{
+    const size_t labels = labelset->length + family->length;
+
+    return as && as->length == length && family->labels == labels && family->rest == rest && family->time_ms == encoder->time_ms &&
+           family->start_ms == start_ms && !labelset->split && family->name_at == family->at + family->head &&
+           labels < COMPRESS_NEAR / 2 && compress_is_near(&encoder->series, family->at) &&
+           compress_is_near(&encoder->series, as->after_at);
+}
+
 static bool series_put(struct encoder *encoder, enum protocol protocol, const struct queue_flight *flight,
                        const struct record_sample *sample, int64_t now_ms)
 {
-    struct compressor *to = &encoder->series;
     struct family *family = &encoder->families[sample->family];
     struct labelset *labelset = &encoder->labelsets[sample->labelset];
     const int64_t start_ms = protocol == PROTOCOL_2 ? sample->start_ms : 0;
     const size_t length = 10 + encoder->time_length + (start_ms ? 1 + record_varint_length((uint64_t)start_ms) : 0);
-    const uint64_t bits = record_sample_bits(sample);
-    struct shown *shown = bits ? &labelset->value : &labelset->zero, *other = bits ? &labelset->zero : &labelset->value;
+    struct shown now = {.bits = record_sample_bits(sample), .length = length};
+    struct shown *shown = now.bits ? &labelset->value : &labelset->zero, *other = now.bits ? &labelset->zero : &labelset->value;
     const struct shown *as;
-    struct shown now;
-    size_t labels, rest;
+    size_t rest;
 
     if ((!family->known && !family_know(encoder, protocol, family, now_ms)) ||
         (!labelset->known && !labelset_know(encoder, protocol, labelset, flight)))
         return false;
-    labels = labelset->length + family->length;
     rest = 2 + length + family->metadata;
-    if (!compress_reserve(to, HEAD_MAX + labels + rest, PIECES))
+    if (!compress_reserve(&encoder->series, HEAD_MAX + labelset->length + family->length + rest, PIECES))
         return false;
     as = shown->after_at != COMPRESS_NOWHERE ? shown : other->after_at != COMPRESS_NOWHERE ? other : NULL;
-    now = (struct shown){.bits = bits, .start_ms = start_ms};
-    if (as && as->start_ms == start_ms && family->labels == labels && family->rest == rest && family->time_ms == sample->time_ms &&
-        family->start_ms == start_ms && !labelset->split && labels < COMPRESS_NEAR / 2 && compress_is_near(to, family->at) &&
-        compress_is_near(to, as->after_at)) {
-        series_again(encoder, labelset, family, as, &now, bits, family->name_at - family->at, rest - FRAME - sizeof(uint64_t));
+    if (is_again(encoder, labelset, family, as, length, rest, start_ms)) {
+        series_again(encoder, labelset, family, as, &now, rest - FRAME - sizeof(now.bits));
     } else {
         labels_put(encoder, protocol, protocol == PROTOCOL_1 ? flight->bytes : encoder->refs.bytes, labelset, family, rest, as, &now);
-        sample_put(encoder, bits, length, start_ms, family);
+        sample_put(encoder, now.bits, length, start_ms, family);
     }
     *shown = now;
     return true;

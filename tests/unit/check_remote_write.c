@@ -30,7 +30,7 @@ struct made_up {
     uint32_t kind;
 };
 static struct made_up made_up[SERIES];
-static bool upper = true; /* with a label that belongs before __name__ */
+static enum { UPPER, NONE, MIXED } before = UPPER; /* a label that belongs before __name__: in every set, in none, in every other */
 static struct weir_label external[] = {{"cluster", "c1"}, {"zone", "outer"}};
 
 static int series_info(struct weir_self *self, uint32_t handle, struct weir_series_info *info)
@@ -60,9 +60,11 @@ static void make_up(void)
         one->kind = (const uint32_t[]){WEIR_GAUGE, WEIR_COUNTER, WEIR_UNKNOWN, WEIR_INFO, WEIR_HISTOGRAM, WEIR_SUMMARY,
                                        WEIR_COUNTER}[i % 7];
         one->nlabels = 0;
-        if (upper)
+        if (before == UPPER || (before == MIXED && i / 7 % 2))
             one->labels[one->nlabels++] = (struct weir_label){"Upper", "before"};
         one->labels[one->nlabels++] = (struct weir_label){"a_table", one->value};
+        if (before == MIXED && i / 7 % 2 == 0)
+            one->labels[one->nlabels++] = (struct weir_label){"b_set", "before"};
         one->labels[one->nlabels++] = (struct weir_label){"zone", "inner"};
     }
 }
@@ -112,6 +114,7 @@ static uint64_t value_of(uint32_t i) /* bits */
 }
 
 #define TIME_MS INT64_C(1700000000123)
+static int64_t times[2] = {TIME_MS, TIME_MS + 15000};
 static void add_record(struct queue_flight *flight, struct record_writer *writer)
 {
     size_t length;
@@ -144,7 +147,7 @@ static struct queue_flight flight_make(struct catalog *catalog)
             int64_t start = i % 7 == 1 && i % 11 != 7 ? TIME_MS - 1000 : 0;
 
             ck_assert_ptr_nonnull(series);
-            while (record_add(&writer, series->family, series->labels, TIME_MS + pass * 15000,
+            while (record_add(&writer, series->family, series->labels, times[pass],
                               i % 11 == 7 ? RECORD_STALENESS : integer ? RECORD_U64 : RECORD_F64,
                               integer ? i * UINT64_C(1000) : bits, start) == 0) {
                 add_record(&flight, &writer);
@@ -179,7 +182,7 @@ static uint32_t check_sample(const char *name, const char *table, double value, 
     ck_assert_int_eq(sscanf(table, "t%u\xe2\x82\xac", &t), 1);
     i = t * 7 + family;
     ck_assert_uint_lt(i, SERIES);
-    ck_assert_int_eq(time_ms, TIME_MS + pass * 15000);
+    ck_assert_int_eq(time_ms, times[pass]);
     ck_assert_msg(bits == value_of(i), "series %u: %lx is not %lx", i, (unsigned long)bits, (unsigned long)value_of(i));
     ck_assert_int_gt(time_ms, last_time[i]);
     last_time[i] = time_ms;
@@ -190,16 +193,22 @@ static uint32_t check_sample(const char *name, const char *table, double value, 
 /* Name and value of each label, sorted, all of them. */
 static void check_labels(const char *const (*labels)[2], size_t count)
 {
-    static const char *const all[][2] = {{"Upper", "before"}, {"__name__", NULL}, {"a_table", NULL}, {"cluster", "c1"},
-                                         {"instance", "here"}, {"job", "weir"}, {"zone", "inner"}};
-    const char *const (*expected)[2] = &all[upper ? 0 : 1];
+    static const char *const all[][2] = {{"Upper", "before"}, {"__name__", NULL}, {"a_table", NULL}, {"b_set", "before"},
+                                         {"cluster", "c1"}, {"instance", "here"}, {"job", "weir"}, {"zone", "inner"}};
+    const bool upper = strcmp(labels[0][0], "Upper") == 0;
+    size_t at = 0;
 
-    ck_assert_uint_eq(count, upper ? 7 : 6);
-    for (size_t i = 0; i < count; i++) {
-        ck_assert_str_eq(labels[i][0], expected[i][0]);
-        if (expected[i][1])
-            ck_assert_str_eq(labels[i][1], expected[i][1]);
+    ck_assert(before == MIXED || upper == (before == UPPER));
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if ((i == 0 && !upper) || (i == 3 && (upper || before != MIXED)))
+            continue;
+        ck_assert_uint_lt(at, count);
+        ck_assert_str_eq(labels[at][0], all[i][0]);
+        if (all[i][1])
+            ck_assert_str_eq(labels[at][1], all[i][1]);
+        at++;
     }
+    ck_assert_uint_eq(at, count);
 }
 
 static uint64_t check_1(const struct parts_body *encoded, unsigned *metadata)
@@ -212,6 +221,7 @@ static uint64_t check_1(const struct parts_body *encoded, unsigned *metadata)
     for (size_t i = 0; i < request->n_timeseries; i++) {
         const Write1__TimeSeries *series = request->timeseries[i];
         const char *labels[10][2];
+        size_t upper;
 
         ck_assert_uint_eq(series->n_samples, 1);
         for (size_t k = 0; k < series->n_labels && k < 10; k++) {
@@ -219,6 +229,7 @@ static uint64_t check_1(const struct parts_body *encoded, unsigned *metadata)
             labels[k][1] = series->labels[k]->value;
         }
         check_labels((const char *const (*)[2])labels, series->n_labels);
+        upper = strcmp(labels[0][0], "Upper") == 0;
         check_sample(labels[upper][1], labels[upper + 1][1], series->samples[0]->value, series->samples[0]->timestamp);
     }
     for (size_t i = 0; i < request->n_metadata; i++) {
@@ -250,6 +261,7 @@ static uint64_t check_2(const struct parts_body *encoded)
         const Write2__TimeSeries *series = request->timeseries[i];
         const char *labels[10][2];
         uint32_t number;
+        size_t upper;
 
         ck_assert_uint_eq(series->n_labels_refs % 2, 0);
         ck_assert_uint_eq(series->n_samples, 1);
@@ -259,6 +271,7 @@ static uint64_t check_2(const struct parts_body *encoded)
             used[series->labels_refs[k]] = 1;
         }
         check_labels((const char *const (*)[2])labels, series->n_labels_refs / 2);
+        upper = strcmp(labels[0][0], "Upper") == 0;
         number = check_sample(labels[upper][1], labels[upper + 1][1], series->samples[0]->value, series->samples[0]->timestamp);
         ck_assert_int_eq(series->samples[0]->start_timestamp, number % 7 == 1 && number % 11 != 7 ? TIME_MS - 1000 : 0);
         ck_assert_ptr_nonnull(series->metadata);
@@ -290,7 +303,8 @@ START_TEST(requests)
     struct catalog *catalog;
     struct queue_flight flight;
 
-    upper = _i == 0;
+    before = (unsigned)_i % 3;
+    times[1] = _i < 3 ? TIME_MS + 15000 : INT64_C(1) << 42;
     make_up();
     catalog = catalog_of(relabel);
     flight = flight_make(catalog);
@@ -759,7 +773,7 @@ int main(void)
     int failed;
 
     tcase_set_timeout(tests, 120);
-    tcase_add_loop_test(tests, requests, 0, 2);
+    tcase_add_loop_test(tests, requests, 0, 6);
     tcase_add_test(tests, blocks);
     tcase_add_test(tests, metadata_again);
     tcase_add_test(tests, records_are_bounded);
