@@ -10,6 +10,7 @@
 #include "segment.h"
 #include "verdict.h"
 
+#include <snappy-c.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -85,6 +86,45 @@ static void fuzz_checkpoint(const uint8_t *data, size_t size)
         abort();
 }
 
+/* A body is compressed as it is said to be, its fields follow each other to its end, and so many of them are series.  Each has a sample;
+ * in 1.0 labels are sent as they lie in the record, which may be no labels here. */
+static void body_check(const struct parts_body *body, enum protocol protocol)
+{
+    size_t length;
+    uint8_t *raw;
+    uint64_t series = 0, value, inner;
+
+    if (snappy_uncompressed_length((const char *)body->bytes, body->length, &length) != SNAPPY_OK || length != body->raw_length)
+        abort();
+    raw = malloc(length + 1);
+    if (snappy_uncompress((const char *)body->bytes, body->length, (char *)raw, &length) != SNAPPY_OK)
+        abort();
+    for (const uint8_t *at = raw, *end = raw + length; at < end; at += value) {
+        const uint8_t tag = *at++;
+        unsigned samples = 0;
+
+        at = record_get_varint(at, end, &value);
+        if (!at || value > (uint64_t)(end - at))
+            abort();
+        if (tag != (protocol == PROTOCOL_1 ? 0x0a : 0x2a))
+            continue;
+        series++;
+        if (protocol == PROTOCOL_1)
+            continue;
+        for (const uint8_t *field = at; field < at + value; field += inner) {
+            samples += *field == 0x12;
+            field = record_get_varint(field + 1, at + value, &inner);
+            if (!field || inner > (uint64_t)(at + value - field))
+                abort();
+        }
+        if (samples != 1)
+            abort();
+    }
+    if (series != body->samples)
+        abort();
+    free(raw);
+}
+
 /* What is read as samples can be encoded in both protocols, all of it and in pieces. */
 static void fuzz_record(const uint8_t *data, size_t size)
 {
@@ -109,16 +149,20 @@ static void fuzz_record(const uint8_t *data, size_t size)
     flight.samples = record.samples = (uint32_t)samples;
     if (parts_plan(parts, &flight) < 0)
         abort();
-    for (enum protocol protocol = PROTOCOL_1; protocol < PROTOCOLS; protocol++) {
+    for (unsigned way = 0; way < 2 * PROTOCOLS; way++) {
+        const enum protocol protocol = way / 2;
+        const uint64_t most = way % 2 ? 3 : RECORD_SAMPLES_MAX;
         uint64_t encoded = 0;
 
         for (uint32_t part = 0; part < flight.parts; part++) {
-            struct parts_window window = {.parts = parts, .part = part, .max_samples = 3, .max_bytes = 1000, .now_ms = 1};
+            struct parts_window window = {.parts = parts, .part = part, .max_samples = most, .max_bytes = most * 1000, .now_ms = 1};
             struct parts_body out = {.more = true};
 
             while (out.more) {
-                if (encode(encoder, protocol, &flight, &window, &out) < 0 || out.samples > 3)
+                if (encode(encoder, protocol, &flight, &window, &out) < 0 || out.samples > most)
                     abort();
+                if (out.samples)
+                    body_check(&out, protocol);
                 window.first += out.samples;
             }
             encoded += window.first;
