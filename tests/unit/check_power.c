@@ -29,6 +29,9 @@
 #define RECORDS 700u
 #define STEPS_MAX 20000u
 #define FILES_MAX 256u
+/* As Check's own, which make a note for each of the millions that hold. */
+#define must(condition, ...) do { if (!(condition)) ck_abort_msg(__VA_ARGS__); } while (0)
+#define must_be(a, b) must((a) == (b), "%s is not %s", #a, #b)
 
 enum kind { CREATE, WRITE, CUT, RENAME, UNLINK, SYNC, SYNC_FAILED, SYNC_DIRECTORY, ACCEPTED, TAKEN, ARRIVED, DURABLE };
 static struct step {
@@ -265,10 +268,9 @@ static uint32_t number_of(const struct queue_flight *flight, size_t i)
     uint32_t number;
 
     memcpy(&number, flight->bytes + record->offset, sizeof(number));
-    ck_assert_uint_lt(number, RECORDS);
-    ck_assert_msg(record->samples == samples_of(number) && record->length == length_of(number) &&
-                      memcmp(payloads[number], flight->bytes + record->offset, record->length) == 0,
-                  "record %u was altered", number);
+    must(number < RECORDS, "record %u", number);
+    must(record->samples == samples_of(number) && record->length == length_of(number) &&
+             memcmp(payloads[number], flight->bytes + record->offset, record->length) == 0, "record %u was altered", number);
     return number;
 }
 
@@ -512,7 +514,7 @@ static void directory_make(const char *path, unsigned cut)
                 else if (strcmp(names[f], step->name) == 0 && (step->kind != UNLINK || f == step->file))
                     names[f][0] = '\0';
     }
-    ck_assert_int_eq(mkdir(path, 0700), 0);
+    must_be(mkdir(path, 0700), 0);
     for (unsigned f = 0; f < nfiles; f++) {
         char file[200];
         int fd;
@@ -521,8 +523,8 @@ static void directory_make(const char *path, unsigned cut)
             continue;
         snprintf(file, sizeof(file), "%.110s/%.79s", path, names[f]);
         fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        ck_assert_int_ge(fd, 0);
-        ck_assert_int_eq(write(fd, contents[f].bytes, contents[f].length), (ssize_t)contents[f].length);
+        must(fd >= 0, "%s", strerror(errno));
+        must_be(write(fd, contents[f].bytes, contents[f].length), (ssize_t)contents[f].length);
         close(fd);
     }
 }
@@ -534,7 +536,7 @@ static void balanced(struct queue *at, struct queue_figures *figures)
     queue_figures(at, figures);
     for (size_t i = 0; i < QUEUE_OUTCOMES; i++)
         settled += figures->outcomes[i];
-    ck_assert_uint_eq(figures->appended, settled + figures->pending);
+    must_be(figures->appended, settled + figures->pending);
 }
 
 /* Opens what a cut has left and takes all of it.  What was durable comes, unless the receiver had it; what the receiver had, and
@@ -565,7 +567,7 @@ static void state_check(const char *path, unsigned cut, const char *what)
         if (steps[i].kind == ARRIVED)
             settled[steps[i].record] = true;
     balanced(again, &figures);
-    ck_assert_msg(figures.appended >= before[durable] && figures.appended <= before[had < RECORDS ? had + 1 : had],
+    must(figures.appended >= before[durable] && figures.appended <= before[had < RECORDS ? had + 1 : had],
                   "%s before step %u: %lu accepted, %u records were durable and %u accepted", what, cut,
                   (unsigned long)figures.appended, durable, had);
     while (queue_take(again, 300, SIZE_MAX, &all) > 0) {
@@ -574,7 +576,7 @@ static void state_check(const char *path, unsigned cut, const char *what)
         for (size_t i = 0; i < all.count; i++) {
             uint32_t number = number_of(&all, i);
 
-            ck_assert_msg(number >= last, "%s before step %u: record %u after %u", what, cut, number, last);
+            must(number >= last, "%s before step %u: record %u after %u", what, cut, number, last);
             last = number;
             came[number] |= !(all.done >> number % all.parts & 1);
         }
@@ -584,15 +586,15 @@ static void state_check(const char *path, unsigned cut, const char *what)
         balanced(again, &figures);
     }
     balanced(again, &figures);
-    ck_assert_uint_eq(figures.pending, 0);
+    must_be(figures.pending, 0);
     for (uint32_t i = 0; i < RECORDS; i++) {
-        ck_assert_msg(i >= durable || came[i] || taken[i], "%s before step %u: record %u of %u durable ones is lost", what, cut, i,
+        must(i >= durable || came[i] || taken[i], "%s before step %u: record %u of %u durable ones is lost", what, cut, i,
                       durable);
-        ck_assert_msg(!came[i] || !settled[i], "%s before step %u: record %u comes again", what, cut, i);
-        ck_assert_msg(!came[i] || i <= had, "%s before step %u: record %u was never accepted", what, cut, i);
+        must(!came[i] || !settled[i], "%s before step %u: record %u comes again", what, cut, i);
+        must(!came[i] || i <= had, "%s before step %u: record %u was never accepted", what, cut, i);
     }
     /* One whose append had not returned may be there, and damaged. */
-    ck_assert_msg(figures.outcomes[QUEUE_DAMAGED] <= figures.appended - before[durable],
+    must(figures.outcomes[QUEUE_DAMAGED] <= figures.appended - before[durable],
                   "%s before step %u: %lu counted as damaged", what, cut, (unsigned long)figures.outcomes[QUEUE_DAMAGED]);
     queue_flight_free(&all);
     queue_close(again);
@@ -605,12 +607,12 @@ static void remove_all(const char *path)
     DIR *stream = opendir(path);
     const struct dirent *entry;
 
-    ck_assert_ptr_nonnull(stream);
+    must(stream != NULL, "%s", strerror(errno));
     while ((entry = readdir(stream)) != NULL)
         if (entry->d_name[0] != '.')
-            ck_assert_int_eq(unlinkat(dirfd(stream), entry->d_name, 0), 0);
+            must_be(unlinkat(dirfd(stream), entry->d_name, 0), 0);
     closedir(stream);
-    ck_assert_int_eq(rmdir(path), 0);
+    must_be(rmdir(path), 0);
 }
 
 static void state_try(unsigned cut, const char *what)
