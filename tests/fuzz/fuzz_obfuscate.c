@@ -17,6 +17,7 @@ struct input {
 struct text {
     char bytes[8192];
     size_t length;
+    bool full; /* nothing is added behind what did not fit */
 };
 
 static uint8_t next(struct input *input)
@@ -28,15 +29,17 @@ static void add(struct text *text, const char *bytes)
 {
     size_t length = strlen(bytes);
 
-    if (length < sizeof(text->bytes) - text->length) {
-        memcpy(text->bytes + text->length, bytes, length);
-        text->length += length;
-    }
+    text->full |= length >= sizeof(text->bytes) - text->length;
+    if (text->full)
+        return;
+    memcpy(text->bytes + text->length, bytes, length);
+    text->length += length;
 }
 
 static void add_byte(struct text *text, char byte)
 {
-    if (text->length < sizeof(text->bytes))
+    text->full |= text->length == sizeof(text->bytes);
+    if (!text->full)
         text->bytes[text->length++] = byte;
 }
 
@@ -107,7 +110,7 @@ static void add_piece(struct text *text, struct input *input)
         add(text, "*/");
         break;
     case 8:
-        add(text, " 1Z.5Z");
+        add(text, " 1Z.5Z "); /* a dollar behind its last letter would be part of a name */
         break;
     case 9:
         add(text, "; SET a.b TO ");
@@ -143,6 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     hide((const char *)data, size, room, false);
     text.length = 0;
+    text.full = false;
     while (input.at < input.end)
         add_piece(&text, &input);
     hide(text.bytes, text.length, room, true);
