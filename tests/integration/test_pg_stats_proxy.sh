@@ -9,7 +9,7 @@ lanes=8 sample=${WEIR_FAULTS:-30} port=$PGPORT
 if [ "${WEIR_PROOF:-0}" = 1 ]; then
     lanes=${WEIR_LANES:-32} sample=0
     python3 "$here/replay.py" "$PGPORT" > "$scratch/replay.port" &
-    until [ -s "$scratch/replay.port" ]; do sleep 0.05; done
+    wait_until "the server's answers are in memory" test -s "$scratch/replay.port" || exit 1
     port=$(cat "$scratch/replay.port")
 fi
 coproc faults { exec python3 "$here/pg_stats_faults.py" "$port" $lanes $sample; }
