@@ -102,13 +102,31 @@ static int consume_snapshot(void *context, const struct weir_batch *batch)
     return consumer->consume(consumer->context, batch) ? WEIR_OK : WEIR_EINTR;
 }
 
+/* Reads what fits into a batch; exemplars stay with the value before them, so that the last one of a full batch waits. */
+static size_t batch_read(struct feed *feed, struct weir_sample *samples, uint64_t *lost)
+{
+    const size_t count = ring_read(&feed->cursor, samples, FEED_BATCH, lost);
+    size_t whole = count;
+
+    if (count < FEED_BATCH)
+        return count;
+    while (whole && weir_sample_flags(&samples[whole - 1]) & WEIR_S_EXEMPLAR)
+        whole--;
+    if (whole && !(weir_sample_flags(&samples[whole - 1]) & WEIR_S_MARK))
+        whole--;
+    if (!whole) /* more exemplars than a batch has room for */
+        return count;
+    ring_unread(&feed->cursor, count - whole);
+    return whole;
+}
+
 /* What a feed has to tell: 1 if it had something; below 0 if the sink is to be left alone, and the feed with it. */
 static int feed_run(struct feed *feed, struct series_registry *registry, struct weir_sample *samples,
                      const struct consumer *consumer)
 {
     uint64_t lost;
     struct weir_batch batch = {.size = sizeof(batch), .source = feed->source->id, .source_name = feed->source->name};
-    size_t count = ring_read(&feed->cursor, samples, FEED_BATCH, &lost);
+    size_t count = batch_read(feed, samples, &lost);
 
     if (!count && !lost)
         return 0;

@@ -238,16 +238,35 @@ static int host_sweep(struct weir_self *self, uint32_t group_id, unsigned passes
     return status;
 }
 
+/* Begins to publish; of an object that may not, the values are counted as refused. */
+static int publish_enter(struct weir_self *self, size_t count)
+{
+    int status = instance_enter(self);
+
+    if (status == WEIR_EINVAL)
+        atomic_fetch_add_explicit(&self->seat->pass.refused[PASS_REFUSED_CLOSED], count, memory_order_relaxed);
+    return status;
+}
+
 static int host_publish(struct weir_self *self, const struct weir_value *values, size_t count)
 {
     int status;
 
-    if ((status = instance_enter(self)) < 0) {
-        if (status == WEIR_EINVAL)
-            atomic_fetch_add_explicit(&self->seat->pass.refused[PASS_REFUSED_CLOSED], count, memory_order_relaxed);
+    if ((status = publish_enter(self, count)) < 0)
         return status;
-    }
     status = pass_publish(&self->seat->pass, values, count);
+    instance_leave(self);
+    return status;
+}
+
+static int host_publish_exemplars(struct weir_self *self, const struct weir_value *value, const struct weir_exemplar *exemplars,
+                                  size_t count)
+{
+    int status;
+
+    if ((status = publish_enter(self, 1)) < 0)
+        return status;
+    status = pass_publish_exemplars(&self->seat->pass, value, exemplars, count);
     instance_leave(self);
     return status;
 }
@@ -284,6 +303,11 @@ static int host_next_pass(struct weir_self *self, int status, uint32_t group_id,
 static int host_series_info(struct weir_self *self, uint32_t handle, struct weir_series_info *info)
 {
     return series_info(self->seat->registry, handle, info);
+}
+
+static int host_exemplar_labels(struct weir_self *self, uint32_t id, const struct weir_label **labels, size_t *nlabels)
+{
+    return series_exemplar_labels_get(self->seat->registry, id, labels, nlabels);
 }
 
 static int host_current(struct weir_self *self, int (*visit)(void *context, const struct weir_batch *batch),
@@ -332,9 +356,11 @@ const struct weir_host host_table = {
     .release = host_release,
     .sweep = host_sweep,
     .publish = host_publish,
+    .publish_exemplars = host_publish_exemplars,
     .due = host_due,
     .next_pass = host_next_pass,
     .series_info = host_series_info,
+    .exemplar_labels = host_exemplar_labels,
     .current = host_current,
     .service_enter = host_service_enter,
     .service_leave = host_service_leave,

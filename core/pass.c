@@ -17,7 +17,7 @@ _Static_assert((int)WEIR_U64 == (int)WEIR_S_U64, "a value's flag is its sample's
 #define MILLISECOND_NS INT64_C(1000000)
 
 const char *const pass_refusal_names[PASS_REFUSALS] = {"stale_handle", "other_group", "duplicate",
-                                                       "outside_pass", "lane_full",   "max_series"};
+                                                       "outside_pass", "lane_full",   "max_series", "exemplar"};
 
 int pass_init(struct pass *pass, struct series_registry *registry, uint64_t capacity, uint64_t ceiling)
 {
@@ -179,32 +179,7 @@ static void put(struct pass *pass, uint32_t flags, uint32_t id, uint64_t bits, u
     ring_lane_put(&pass->lane, &sample);
 }
 
-/* Tells of every series that was in the last pass and is not in this one. */
-static void put_stale(struct pass *pass)
-{
-    const struct series_group *group = pass->group;
-    const struct series_cell *cells = series_cells(pass->registry);
-    uint64_t stale = 0;
-
-    for (const struct series_extent *extent = &group->extents; extent;
-         extent = atomic_load_explicit(&extent->next, memory_order_relaxed)) {
-        uint32_t used = extent == group->last_extent ? group->used
-                                                     : atomic_load_explicit(&extent->count, memory_order_relaxed);
-
-        for (uint32_t index = extent->first; index < extent->first + used; index++) {
-            const struct series_cell *cell = &cells[index];
-            uint32_t was = atomic_load_explicit(&cell->mark[1u - pass->half], memory_order_relaxed) & SERIES_TURN_MASK;
-            uint32_t is = atomic_load_explicit(&cell->mark[pass->half], memory_order_relaxed) & SERIES_TURN_MASK;
-            uint32_t handle = atomic_load_explicit(&cell->handle, memory_order_relaxed);
-
-            if (handle && was == pass->committed_turn && is != pass->turn) {
-                put(pass, WEIR_S_STALE, handle, 0, 0);
-                stale++;
-            }
-        }
-    }
-    atomic_fetch_add_explicit(&pass->stale_marked, stale, memory_order_relaxed);
-}
+/* ---- Exemplars: records behind a value's, whose label sets are given back once every sink has passed them -------------------------- */
 
 static bool graves_reserve(struct pass *pass, size_t count)
 {
@@ -232,6 +207,67 @@ static void grave_add(struct pass *pass, struct pass_grave grave)
     pass->graves[(pass->grave_first + pass->grave_count++) % pass->grave_room] = grave;
 }
 
+/* One more behind the value that was published last; false: it is left out. */
+static bool put_exemplar(struct pass *pass, uint32_t handle, const struct weir_exemplar *exemplar)
+{
+    struct weir_sample sample = {.head = (uint64_t)WEIR_S_EXEMPLAR << 32 | handle,
+                                 .time_ns = exemplar->time_ns ? exemplar->time_ns : pass->time_ns};
+    uint32_t id;
+
+    if (pass->exemplars == PASS_EXEMPLARS_MAX || ring_lane_reserve(&pass->lane, 1) < 0 || !graves_reserve(pass, 1) ||
+        !(id = series_exemplar_labels(pass->registry, exemplar->labels, exemplar->nlabels)))
+        return false;
+    memcpy(&sample.bits, &exemplar->value, sizeof(sample.bits));
+    sample.aux = id;
+    ring_lane_put(&pass->lane, &sample);
+    grave_add(pass, (struct pass_grave){.position = pass->lane.writer.head, .id = id, .what = PASS_BURIED_LABELS});
+    pass->exemplars++;
+    return true;
+}
+
+int pass_publish_exemplars(struct pass *pass, const struct weir_value *value, const struct weir_exemplar *exemplars, size_t count)
+{
+    const struct series_cell *cell = &series_cells(pass->registry)[value->series & SERIES_INDEX_MAX];
+    const int status = pass_publish(pass, value, 1);
+    size_t put = 0;
+
+    if (status < 0 || value->series == WEIR_NO_SERIES)
+        return status;
+    for (size_t i = 0; i < count && cell->flags & SERIES_HAS_EXEMPLARS; i++)
+        put += put_exemplar(pass, value->series, &exemplars[i]);
+    refuse(pass, PASS_REFUSED_EXEMPLAR, count - put);
+    return WEIR_OK;
+}
+
+/* ---- Committing ------------------------------------------------------------------------------------------------------------------ */
+
+/* Tells of every series that was in the last pass and is not in this one. */
+static void put_stale(struct pass *pass)
+{
+    const struct series_group *group = pass->group;
+    const struct series_cell *cells = series_cells(pass->registry);
+    uint64_t stale = 0;
+
+    for (const struct series_extent *extent = &group->extents; extent;
+         extent = atomic_load_explicit(&extent->next, memory_order_relaxed)) {
+        uint32_t used = extent == group->last_extent ? group->used
+                                                     : atomic_load_explicit(&extent->count, memory_order_relaxed);
+
+        for (uint32_t index = extent->first; index < extent->first + used; index++) {
+            const struct series_cell *cell = &cells[index];
+            uint32_t was = atomic_load_explicit(&cell->mark[1u - pass->half], memory_order_relaxed) & SERIES_TURN_MASK;
+            uint32_t is = atomic_load_explicit(&cell->mark[pass->half], memory_order_relaxed) & SERIES_TURN_MASK;
+            uint32_t handle = atomic_load_explicit(&cell->handle, memory_order_relaxed);
+
+            if (handle && was == pass->committed_turn && is != pass->turn) {
+                put(pass, WEIR_S_STALE, handle, 0, 0);
+                stale++;
+            }
+        }
+    }
+    atomic_fetch_add_explicit(&pass->stale_marked, stale, memory_order_relaxed);
+}
+
 /* Tells that released series have ended, the first `count` of those that are due.  They stay findable until bury. */
 static void put_released(struct pass *pass, uint32_t count)
 {
@@ -246,7 +282,7 @@ static void put_released(struct pass *pass, uint32_t count)
             continue;
         put(pass, WEIR_S_RELEASED, atomic_load_explicit(&cell->handle, memory_order_relaxed), 0, 0);
         cell->flags |= SERIES_BURIED;
-        grave_add(pass, (struct pass_grave){.position = pass->lane.writer.head, .index = group->dying[i]});
+        grave_add(pass, (struct pass_grave){.position = pass->lane.writer.head, .id = group->dying[i]});
         series_bury(pass->registry, group, group->dying[i]);
     }
     group->dying_count -= count;
@@ -324,7 +360,8 @@ bool pass_end_group(struct pass *pass, struct series_group *group, int64_t wall_
         return true;
     if (atomic_load_explicit(&group->series, memory_order_relaxed) || !graves_reserve(pass, 1))
         return false;
-    grave_add(pass, (struct pass_grave){.position = pass->lane.writer.head, .group = group});
+    grave_add(pass, (struct pass_grave){.position = pass->lane.writer.head, .group = group,
+                                         .what = PASS_BURIED_GROUP});
     series_group_bury(pass->registry, group);
     return true;
 }
@@ -339,10 +376,14 @@ void pass_reuse(struct pass *pass)
     while (pass->grave_count && pass->graves[pass->grave_first].position <= consumed) {
         const struct pass_grave *grave = &pass->graves[pass->grave_first];
 
-        if (grave->group)
-            series_group_reuse(pass->registry, grave->group);
-        else
-            series_reuse(pass->registry, grave->index);
+        switch ((enum pass_buried)grave->what) {
+        case PASS_BURIED_SERIES: series_reuse(pass->registry, grave->id); break;
+        case PASS_BURIED_GROUP: series_group_reuse(pass->registry, grave->group); break;
+        case PASS_BURIED_LABELS:
+            series_exemplar_labels_leave(pass->registry, grave->id);
+            pass->exemplars--;
+            break;
+        }
         pass->grave_first = (pass->grave_first + 1) % pass->grave_room;
         pass->grave_count--;
     }

@@ -22,15 +22,20 @@ enum pass_refusal {
     PASS_REFUSED_CLOSED,    /* published outside a collect call */
     PASS_REFUSED_ROOM,      /* the pass does not fit into the lane's ceiling */
     PASS_REFUSED_SERIES,    /* a series over max_series (counted by host.c) */
+    PASS_REFUSED_EXEMPLAR,  /* an exemplar that is too long, of something that has none, or one too many */
     PASS_REFUSALS
 };
 extern const char *const pass_refusal_names[PASS_REFUSALS]; /* label values */
 
-/* What is used again once every sink is past `position`: the index of a released series, or the name and id of a group. */
+#define PASS_EXEMPLARS_MAX 16384u /* that wait for sinks, of one instance */
+
+/* What is used again once every sink is past `position`. */
+enum pass_buried { PASS_BURIED_SERIES, PASS_BURIED_GROUP, PASS_BURIED_LABELS };
 struct pass_grave {
     uint64_t position;
-    struct series_group *group; /* NULL: the series */
-    uint32_t index;
+    struct series_group *group; /* its name and id */
+    uint32_t id;                /* of a released series its index, of an exemplar its label set */
+    uint32_t what;              /* enum pass_buried */
 };
 
 struct pass {
@@ -43,6 +48,7 @@ struct pass {
     int64_t time_ns, last_time_ns;
     struct pass_grave *graves;  /* circular */
     size_t grave_first, grave_count, grave_room;
+    uint32_t exemplars;         /* label sets among them */
     _Atomic uint64_t refused[PASS_REFUSALS];
     _Atomic uint64_t stale_marked;
 };
@@ -58,6 +64,9 @@ void pass_begin(struct pass *pass, struct series_group *group, int64_t wall_ns);
 /* As weir_host.publish. */
 int pass_publish(struct pass *pass, const struct weir_value *values, size_t count);
 
+/* As weir_host.publish_exemplars. */
+int pass_publish_exemplars(struct pass *pass, const struct weir_value *value, const struct weir_exemplar *exemplars, size_t count);
+
 /* Closes the pass and shows it; whoever sleeps is woken by ring_lane_wake.  A pass that did not fit, or could not be closed for want of memory, is committed as failed whatever is
  * asked.  Returns what was committed. */
 enum weir_pass_status pass_commit(struct pass *pass, enum weir_pass_status status);
@@ -66,7 +75,7 @@ enum weir_pass_status pass_commit(struct pass *pass, enum weir_pass_status statu
  * False: not all of it for want of memory or room in the lane, to be tried again. */
 bool pass_end_group(struct pass *pass, struct series_group *group, int64_t wall_ns);
 
-/* Gives indexes and groups that every sink has seen the end of back. */
+/* Gives back what every sink has seen the end of. */
 void pass_reuse(struct pass *pass);
 
 #endif

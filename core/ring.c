@@ -408,6 +408,12 @@ void ring_advance(struct ring_cursor *cursor)
     cursor->skipped = 0;
 }
 
+void ring_unread(struct ring_cursor *cursor, size_t count)
+{
+    cursor->next -= count;
+    cursor->read -= count;
+}
+
 void ring_again(struct ring_cursor *cursor)
 {
     cursor->next = atomic_load_explicit(&cursor->position, memory_order_relaxed);

@@ -177,6 +177,8 @@ void ring_cursor_detach(struct ring_cursor *cursor);
  * ring_advance, which the reader calls when it has dealt with them. */
 size_t ring_read(struct ring_cursor *cursor, struct weir_sample *samples, size_t max, uint64_t *lost);
 void ring_advance(struct ring_cursor *cursor);
+/* Before ring_advance: the last `count` of what was read are to be read again, by the next ring_read. */
+void ring_unread(struct ring_cursor *cursor, size_t count);
 /* Instead of ring_advance: what the last ring_read gave is given again. */
 void ring_again(struct ring_cursor *cursor);
 /* Samples not yet read.  Any thread. */

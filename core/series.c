@@ -10,6 +10,7 @@
 #include <xxhash.h>
 
 #include <errno.h>
+#include <math.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -206,6 +207,42 @@ static size_t text_clean(char *out, size_t room, const char *text)
     return n;
 }
 
+/* Characters of well-formed UTF-8. */
+static size_t text_characters(const char *text)
+{
+    size_t n = 0;
+
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+/* A bound of a bucket or a quantile in its canonical form: the fewest digits that read back as the same number, an exponent below
+ * 1e-04 and from 1e+06 on, else a point.  False: this is no number. */
+static bool bound_canonical(char *out, size_t room, const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+    int digits = 1, exponent;
+
+    if (end == text || *end || isnan(value))
+        return false;
+    if (isinf(value)) {
+        snprintf(out, room, "%cInf", value < 0 ? '-' : '+');
+        return true;
+    }
+    for (; digits < 17; digits++) {
+        snprintf(out, room, "%.*e", digits - 1, value);
+        if (strtod(out, NULL) == value) /* NOLINT: the same number */
+            break;
+    }
+    snprintf(out, room, "%.*e", digits - 1, value);
+    exponent = atoi(strchr(out, 'e') + 1);
+    if (exponent >= -4 && exponent < 6)
+        snprintf(out, room, "%.*f", digits - 1 - exponent > 1 ? digits - 1 - exponent : 1, value);
+    return true;
+}
+
 /* ---- The registry ----------------------------------------------------------------------------------------------- */
 
 static void *reserve(size_t bytes)
@@ -336,6 +373,29 @@ static uint64_t family_hash(const struct series_registry *registry, uint32_t id)
     return XXH3_64bits_withSeed(name, strlen(name), registry->seed);
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), n = strlen(end);
+
+    return length > n && strcmp(text + length - n, end) == 0;
+}
+
+/* What its series are, by its kind and name.  False: it is no part of a histogram. */
+static bool family_flags(struct series_family *family)
+{
+    const bool bucket = ends_with(family->name, "_bucket"), sum = ends_with(family->name, "_sum"),
+               count = ends_with(family->name, "_count");
+
+    family->flags = 0;
+    family->has_le = family->kind == WEIR_HISTOGRAM && bucket;
+    family->has_quantile = family->kind == WEIR_SUMMARY && !sum && !count;
+    if (family->kind == WEIR_COUNTER || family->kind == WEIR_HISTOGRAM || (family->kind == WEIR_SUMMARY && count))
+        family->flags |= SERIES_IS_COUNTER;
+    if (family->kind == WEIR_COUNTER || family->has_le)
+        family->flags |= SERIES_HAS_EXEMPLARS;
+    return family->kind != WEIR_HISTOGRAM || bucket || sum || count;
+}
+
 static struct series_family *family_copy(const struct weir_family *family)
 {
     size_t name = strlen(family->name) + 1, unit = family->unit ? strlen(family->unit) + 1 : 0;
@@ -352,6 +412,7 @@ static struct series_family *family_copy(const struct weir_family *family)
     copy->unit = unit ? memcpy(text + name, family->unit, unit) : NULL;
     copy->help = text + name + unit;
     text[name + unit + text_clean(text + name + unit, help_room, help)] = '\0';
+    (void)family_flags(copy);
     return copy;
 }
 
@@ -369,6 +430,10 @@ int series_family(struct series_registry *registry, const struct weir_family *fa
     }
     if (family->kind > WEIR_SUMMARY) {
         say(why, why_size, "family \"%s\": kind %u is not known", family->name, family->kind);
+        return WEIR_EINVAL;
+    }
+    if (!family_flags(&(struct series_family){.kind = family->kind, .name = family->name})) {
+        say(why, why_size, "family \"%s\": a histogram's families end in _bucket, _sum and _count", family->name);
         return WEIR_EINVAL;
     }
     hash = XXH3_64bits_withSeed(family->name, strlen(family->name), registry->seed);
@@ -884,7 +949,7 @@ static int series_make_one(struct series_registry *registry, struct series_group
     if (atomic_load_explicit(&registry->starts[index], memory_order_relaxed))
         atomic_store_explicit(&registry->starts[index], 0, memory_order_relaxed);
     cell->group = (uint16_t)group->id;
-    cell->flags = registry->families[family]->kind == WEIR_COUNTER ? SERIES_IS_COUNTER : 0;
+    cell->flags = registry->families[family]->flags;
     if (draft)
         cell->flags |= SERIES_CLAIMED | SERIES_FRESH;
     atomic_store_explicit(&cell->mark[0], 0, memory_order_relaxed);
@@ -898,11 +963,48 @@ static int series_make_one(struct series_registry *registry, struct series_group
     return WEIR_OK;
 }
 
+/* Writes the number of the label `name` in its canonical form into `text`. */
+static int bound_set(struct weir_label *labels, size_t count, const char *name, const char *family, char *text, size_t room,
+                     char *why, size_t why_size)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(labels[i].name, name) != 0)
+            continue;
+        if (!bound_canonical(text, room, labels[i].value))
+            break;
+        labels[i].value = text;
+        return WEIR_OK;
+    }
+    say(why, why_size, "family \"%s\": its series have a label \"%s\", which is a number", family, name);
+    return WEIR_EINVAL;
+}
+
+#define BOUND_MAX 40u
+/* The labels that the families ask for, by their kind. */
+static int bounds_set(struct series_registry *registry, const uint32_t *families, size_t nfamilies, struct weir_label *labels,
+                      size_t count, char bounds[2][BOUND_MAX], char *why, size_t why_size)
+{
+    int status = WEIR_OK;
+
+    pthread_mutex_lock(&registry->lock);
+    for (size_t i = 0; i < nfamilies && status == WEIR_OK; i++) {
+        const struct series_family *family = families[i] <= registry->nfamilies ? registry->families[families[i]] : NULL;
+
+        if (family && family->has_le)
+            status = bound_set(labels, count, "le", family->name, bounds[0], BOUND_MAX, why, why_size);
+        else if (family && family->has_quantile)
+            status = bound_set(labels, count, "quantile", family->name, bounds[1], BOUND_MAX, why, why_size);
+    }
+    pthread_mutex_unlock(&registry->lock);
+    return status;
+}
+
 int series_make(struct series_registry *registry, struct series_group *group, const struct weir_label *labels,
                 size_t nlabels, const uint32_t *families, size_t nfamilies, const struct series_request *request,
                 uint32_t *handles, char *why, size_t why_size)
 {
     struct weir_label merged[SERIES_LABELS_MAX];
+    char bounds[2][BOUND_MAX];
     struct series_labelset *fresh, *set;
     size_t count;
     uint64_t room = request->room;
@@ -910,6 +1012,8 @@ int series_make(struct series_registry *registry, struct series_group *group, co
 
     for (size_t i = 0; i < nfamilies; i++)
         handles[i] = WEIR_NO_SERIES;
+    if (status == WEIR_OK)
+        status = bounds_set(registry, families, nfamilies, merged, count, bounds, why, why_size);
     if (status < 0)
         return status;
     fresh = labelset_new(registry, merged, count);
@@ -1120,6 +1224,49 @@ int series_info(struct series_registry *registry, uint32_t handle, struct weir_s
     memcpy(info, &full, size);
     info->size = size;
     return WEIR_OK;
+}
+
+/* ---- Exemplars ---- */
+
+uint32_t series_exemplar_labels(struct series_registry *registry, const struct weir_label *labels, size_t nlabels)
+{
+    struct weir_label sorted[SERIES_LABELS_MAX];
+    struct series_labelset *fresh = NULL, *set = NULL;
+    size_t count, characters = 0;
+    char why[1];
+
+    if (labels_merge(labels, nlabels, NULL, 0, sorted, &count, why, sizeof(why)) == WEIR_OK)
+        fresh = labelset_new(registry, sorted, count);
+    for (size_t i = 0; fresh && i < count; i++)
+        characters += text_characters(fresh->labels[i].name) + text_characters(fresh->labels[i].value);
+    if (fresh && characters <= WEIR_EXEMPLAR_CHARACTERS) {
+        pthread_mutex_lock(&registry->lock);
+        set = labelset_intern(registry, &fresh);
+        if (set)
+            set->users++;
+        pthread_mutex_unlock(&registry->lock);
+    }
+    free(fresh);
+    return set ? set->id : 0;
+}
+
+int series_exemplar_labels_get(struct series_registry *registry, uint32_t id, const struct weir_label **labels, size_t *nlabels)
+{
+    const struct series_labelset *set;
+
+    pthread_mutex_lock(&registry->lock);
+    set = id <= registry->nlabelsets ? registry->labelsets[id] : NULL;
+    pthread_mutex_unlock(&registry->lock);
+    *labels = set ? set->labels : NULL;
+    *nlabels = set ? set->count : 0;
+    return set ? WEIR_OK : WEIR_ESTALE;
+}
+
+void series_exemplar_labels_leave(struct series_registry *registry, uint32_t id)
+{
+    pthread_mutex_lock(&registry->lock);
+    labelset_unuse(registry, registry->labelsets[id]);
+    pthread_mutex_unlock(&registry->lock);
 }
 
 /* ---- Current values --------------------------------------------------------------------------------------------- */

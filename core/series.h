@@ -36,6 +36,7 @@
 
 enum series_cell_flag {
     SERIES_IS_COUNTER = 1, /* falls only by starting again */
+    SERIES_HAS_EXEMPLARS = 64, /* may be given some */
     SERIES_HAS_START = 2,  /* has started again: its start time is in `starts` */
     SERIES_DYING = 4,      /* released */
     SERIES_BURIED = 8,     /* RELEASED is published: waits for its index to be free */
@@ -56,6 +57,8 @@ struct series_cell {
 
 struct series_family {
     uint32_t id, kind;
+    uint16_t flags;           /* enum series_cell_flag, of its series */
+    bool has_le, has_quantile; /* its series have this label, a number */
     const char *name, *unit, *help;
 };
 /* What a series is; written before its handle is shown, changed after every sink has passed its end. */
@@ -189,6 +192,12 @@ int series_release_all(struct series_registry *registry, struct series_group *gr
 void series_bury(struct series_registry *registry, struct series_group *group, uint32_t index);
 /* Every sink has consumed the RELEASED record: the index may be used again. */
 void series_reuse(struct series_registry *registry, uint32_t index);
+
+/* Finds or makes the label set of an exemplar and holds it; 0: it is too long, no label set, or there is no memory.  Then it can be
+ * read until it is left. */
+uint32_t series_exemplar_labels(struct series_registry *registry, const struct weir_label *labels, size_t nlabels);
+int series_exemplar_labels_get(struct series_registry *registry, uint32_t id, const struct weir_label **labels, size_t *nlabels);
+void series_exemplar_labels_leave(struct series_registry *registry, uint32_t id);
 
 /* Cells by index; valid for any index below 2^24. */
 struct series_cell *series_cells(struct series_registry *registry);

@@ -104,6 +104,10 @@ struct weir_option { /* one row of a schema; a schema ends at name == NULL */
 
 /* ---- What is measured ------------------------------------------------------------------------------------------- */
 
+/* A histogram "x" is three families of that kind: x_bucket, whose series have a label `le` with the upper bound of what they count,
+ * "+Inf" among them, x_sum and x_count.  A summary is x, whose series have a label `quantile`, x_sum and x_count.  The host writes
+ * these labels' numbers in their canonical form ("1.0", "1e-05", "+Inf"), whatever form they are given in.  Those of one label set
+ * belong into one pass.  Buckets, x_count, and x_sum of a histogram are counters. */
 enum weir_kind { WEIR_UNKNOWN = 0, WEIR_GAUGE, WEIR_COUNTER, WEIR_INFO, WEIR_HISTOGRAM, WEIR_SUMMARY };
 
 struct weir_family { /* copied by the host */
@@ -146,6 +150,15 @@ struct weir_value {
     } value;
 };
 
+/* One event that a value has counted, such as a request with its trace id (OpenMetrics 1.0, exemplars). */
+#define WEIR_EXEMPLAR_CHARACTERS 128u /* of the names and values of its labels, together, at most */
+struct weir_exemplar {
+    const struct weir_label *labels;
+    size_t nlabels;
+    double value;    /* of the event, in the unit of the family */
+    int64_t time_ns; /* CLOCK_REALTIME; 0: the pass's */
+};
+
 /* One turn of one group, given to collect.  The host opens the pass before and closes it after the call. */
 struct weir_pass {
     uint32_t size;
@@ -163,14 +176,16 @@ struct weir_sample {
     uint64_t head; /* low 32 bits: series handle (in a mark: group id); high 32 bits: WEIR_S_* */
     int64_t time_ns;
     uint64_t bits; /* the double's bits, or the integer; in a mark: samples in the pass */
-    uint64_t aux;  /* WEIR_S_START: start time of a counter, ns; in a mark: number of the pass; else 0 */
+    uint64_t aux;  /* WEIR_S_START: start time of a counter, ns; in a mark: number of the pass; in an exemplar: id of its label set;
+                      else 0 */
 };
 enum weir_sample_flag {
     WEIR_S_U64 = 1,      /* bits is an unsigned integer */
     WEIR_S_STALE = 2,    /* the series was in the last pass of its group and is not in this one; no value */
     WEIR_S_MARK = 4,     /* closes a pass; status in bits 8..15 of the flags (enum weir_pass_status) */
     WEIR_S_RELEASED = 8, /* the handle ends here; after consume returns its index may mean another series */
-    WEIR_S_START = 16    /* aux is the start time of the counter */
+    WEIR_S_START = 16,   /* aux is the start time of the counter */
+    WEIR_S_EXEMPLAR = 32 /* no value, but an exemplar of the value before it, which is in the same batch; bits are a double */
 };
 enum weir_pass_status { WEIR_PASS_OK = 0, WEIR_PASS_KEPT = 1, WEIR_PASS_FAILED = 2 };
 
@@ -200,7 +215,7 @@ struct weir_batch { /* borrowed for the call */
     uint32_t source;         /* id of the instance that published */
     uint32_t reserved;
     const char *source_name; /* its name, for as long as the process lives */
-    uint64_t lost;           /* samples this sink lost in this lane since its last batch */
+    uint64_t lost;           /* samples and exemplars this sink lost in this lane since its last batch */
     const struct weir_sample *samples;
     size_t nsamples;
 };
@@ -267,6 +282,11 @@ struct weir_host {
      * group, a series published twice in one pass (WEIR_EINVAL); the others are published all the same. */
     int (*publish)(struct weir_self *self, const struct weir_value *values, size_t count);
 
+    /* The same for one value with exemplars, of a counter or a bucket.  Exemplars that cannot be taken, being too long or more than
+     * sinks have come to, are left out and counted. */
+    int (*publish_exemplars)(struct weir_self *self, const struct weir_value *value, const struct weir_exemplar *exemplars,
+                             size_t count);
+
     /* Inside collect alone, so that one trip to a server may serve several groups: */
     /* Stores the ids of the instance's other groups that are due now, in the order in which they would have their turns, `room` of
      * them at most; returns how many. */
@@ -279,6 +299,9 @@ struct weir_host {
 
     /* For sinks.  [any thread that holds off the sink's own consume] */
     int (*series_info)(struct weir_self *self, uint32_t handle, struct weir_series_info *info);
+    /* The labels of an exemplar, by the id in its sample; sorted by name, UTF-8.  Inside the consume that is given the sample, and
+     * borrowed for that call. */
+    int (*exemplar_labels)(struct weir_self *self, uint32_t id, const struct weir_label **labels, size_t *nlabels);
     /* Calls visit with the current values of every live group of every source, one consistent group after another:
      * batches flagged WEIR_B_SNAPSHOT, all with the same `source` and closed by the group's mark.  Stops when visit
      * returns other than WEIR_OK and returns that. */

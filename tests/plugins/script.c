@@ -3,6 +3,8 @@
  * The file has the text format of Prometheus, without times:
  *     # TYPE name counter         # HELP name text         # UNIT name unit
  *     name{label="value"} 1.5
+ *     name_total 7 # {trace_id="a"} 0.5 # {} 2 1700000000.5
+ * Behind a value there may be exemplars, as OpenMetrics has them, more than one too; the last number is a time in seconds.
  * A value that is a whole number is an integer of 64 bits; `pass` is the number of the pass.  A line "# FAIL text" makes the pass
  * fail, "# KEEP" leaves the values as they were.  A series that is no longer there is stale, and released three passes later.  One
  * that the host refuses is left out, which the log tells.  The file is read again when it is another one: replace it by rename.
@@ -21,6 +23,7 @@
 #define FILE_MAX ((off_t)64 << 20)
 #define LABELS_MAX 64u
 #define SWEEP_PASSES 3u
+#define EXEMPLARS_MAX 16u
 
 struct config {
     const char *file;
@@ -30,9 +33,15 @@ static const struct weir_option options[] = {
      .help = "What is published."},
     {.name = NULL}};
 
+struct exemplars { /* of one line */
+    struct weir_exemplar each[EXEMPLARS_MAX];
+    struct weir_label labels[EXEMPLARS_MAX][LABELS_MAX];
+    size_t count;
+};
 struct line {
     struct weir_value value;
     bool is_pass;
+    struct exemplars *exemplars; /* or NULL */
 };
 struct state {
     struct weir_self *self;
@@ -171,8 +180,34 @@ static int read_value(const char *text, struct line *line)
     return *text && !*end ? WEIR_OK : WEIR_EFAIL;
 }
 
+/* Reads " # {labels} value [time]", as often as it comes; NULL: it is something else. */
+static struct exemplars *read_exemplars(char *at)
+{
+    struct exemplars *all = calloc(1, sizeof(*all));
+    char *end = at;
+
+    for (; all && strncmp(at, "# ", 2) == 0 && all->count < EXEMPLARS_MAX; at = end + (*end == ' ')) {
+        struct weir_exemplar *one = &all->each[all->count];
+
+        one->labels = all->labels[all->count++];
+        at = read_labels(at + 2, all->labels[all->count - 1], &one->nlabels);
+        if (!at || *at != ' ')
+            break;
+        one->value = strtod(at + 1, &end);
+        if (end == at + 1)
+            break;
+        if (*end == ' ' && isdigit((unsigned char)end[1]))
+            one->time_ns = (int64_t)(strtod(end + 1, &end) * 1e9);
+    }
+    if (all && at && !*at && all->count)
+        return all;
+    free(all);
+    return NULL;
+}
+
 static int sample(struct state *state, char *at, unsigned number)
 {
+    char *exemplars;
     struct weir_label labels[LABELS_MAX];
     char *name = at, *rest;
     struct line *line;
@@ -199,16 +234,30 @@ static int sample(struct state *state, char *at, unsigned number)
         state->room = room;
     }
     line = &state->lines[state->count];
+    line->exemplars = NULL;
+    exemplars = strstr(rest, " # ");
+    if (exemplars)
+        *exemplars = '\0';
     if (read_value(rest + 1, line) < 0)
         return bad(state, number, "the value is no number");
+    if (exemplars && (line->exemplars = read_exemplars(exemplars + 1)) == NULL)
+        return bad(state, number, "not # {label=\"value\"} value [seconds] behind the value");
     status = host->family(state->self, &state->family, &family);
     if (status >= 0)
         status = host->series(state->self, state->group, labels, count, &family, 1, &line->value.series);
-    if (status < 0)
-        host->log(state->self, WEIR_WARNING, "%s, line %u: \"%s\" is refused", state->path, number, name);
-    else
+    if (status >= 0) {
         state->count++;
+        return WEIR_OK;
+    }
+    free(line->exemplars);
+    host->log(state->self, WEIR_WARNING, "%s, line %u: \"%s\" is refused", state->path, number, name);
     return WEIR_OK;
+}
+
+static void lines_forget(struct state *state)
+{
+    while (state->count)
+        free(state->lines[--state->count].exemplars);
 }
 
 static int read_text(struct state *state)
@@ -219,7 +268,7 @@ static int read_text(struct state *state)
 
     state->failure = NULL;
     state->keep = false;
-    state->count = 0;
+    lines_forget(state);
     state->family = (struct weir_family){.size = sizeof(state->family)};
     for (; status == WEIR_OK && *at; at = end) {
         end = strchr(at, '\n');
@@ -284,6 +333,29 @@ static int create(struct weir_self *self, const void *given, void **out)
     return host->group(self, &only, &state->group);
 }
 
+/* Those with exemplars one by one, the others together. */
+static int publish(struct state *state, const struct weir_pass *pass)
+{
+    size_t together = 0;
+    int status = WEIR_OK;
+
+    for (size_t i = 0; i < state->count; i++) {
+        const struct line *line = &state->lines[i];
+        struct weir_value value = line->value;
+        int one = WEIR_OK;
+
+        if (line->is_pass)
+            value.value.u64 = pass->number;
+        if (line->exemplars)
+            one = host->publish_exemplars(state->self, &value, line->exemplars->each, line->exemplars->count);
+        else
+            state->values[together++] = value;
+        if (one < 0)
+            status = one;
+    }
+    return status < 0 ? status : host->publish(state->self, state->values, together);
+}
+
 static int collect(void *given, const struct weir_pass *pass)
 {
     struct state *state = given;
@@ -295,12 +367,7 @@ static int collect(void *given, const struct weir_pass *pass)
         return host->fail(state->self, WEIR_EFAIL, "%s", state->failure);
     if (state->keep)
         return WEIR_KEEP;
-    for (size_t i = 0; i < state->count; i++) {
-        state->values[i] = state->lines[i].value;
-        if (state->lines[i].is_pass)
-            state->values[i].value.u64 = pass->number;
-    }
-    status = host->publish(state->self, state->values, state->count);
+    status = publish(state, pass);
     if (status == WEIR_OK)
         status = host->sweep(state->self, state->group, SWEEP_PASSES);
     return status < 0 ? status : WEIR_OK;
@@ -310,6 +377,7 @@ static void destroy(void *given)
 {
     struct state *state = given;
 
+    lines_forget(state);
     free(state->text);
     free(state->lines);
     free(state->values);
