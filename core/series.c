@@ -416,10 +416,49 @@ static struct series_family *family_copy(const struct weir_family *family)
     return copy;
 }
 
+static const struct series_family *family_find(const struct series_registry *registry, const char *name)
+{
+    const uint64_t hash = XXH3_64bits_withSeed(name, strlen(name), registry->seed);
+
+    for (uint32_t at = (uint32_t)hash; registry->by_name.size; at++) {
+        uint32_t found = registry->by_name.entries[at & (registry->by_name.size - 1)];
+
+        if (!found)
+            break;
+        if (strcmp(registry->families[found]->name, name) == 0)
+            return registry->families[found];
+    }
+    return NULL;
+}
+
+/* One of another kind that has the name of the histogram or summary that this one is a part of; or the reverse. */
+static const struct series_family *family_rival(const struct series_registry *registry, const struct weir_family *family)
+{
+    static const char *const ends[] = {"_bucket", "_sum", "_count"};
+    const bool part = family->kind == WEIR_HISTOGRAM || family->kind == WEIR_SUMMARY;
+    const size_t length = strlen(family->name);
+    char name[SERIES_NAME_MAX + sizeof("_bucket")];
+
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        const struct series_family *other;
+
+        if (part && !ends_with(family->name, ends[i]))
+            continue;
+        if (part)
+            snprintf(name, sizeof(name), "%.*s", (int)(length - strlen(ends[i])), family->name);
+        else
+            snprintf(name, sizeof(name), "%s%s", family->name, ends[i]);
+        other = family_find(registry, name);
+        if (other && (part ? other->kind != family->kind : other->kind == WEIR_HISTOGRAM || other->kind == WEIR_SUMMARY))
+            return other;
+    }
+    return NULL;
+}
+
 int series_family(struct series_registry *registry, const struct weir_family *family, uint32_t *id, char *why,
                   size_t why_size)
 {
-    uint64_t hash;
+    const struct series_family *known;
     int status = WEIR_OK;
 
     *id = 0;
@@ -436,23 +475,21 @@ int series_family(struct series_registry *registry, const struct weir_family *fa
         say(why, why_size, "family \"%s\": a histogram's families end in _bucket, _sum and _count", family->name);
         return WEIR_EINVAL;
     }
-    hash = XXH3_64bits_withSeed(family->name, strlen(family->name), registry->seed);
     pthread_mutex_lock(&registry->lock);
-    for (uint32_t at = (uint32_t)hash; registry->by_name.size; at++) {
-        uint32_t found = registry->by_name.entries[at & (registry->by_name.size - 1)];
-        const struct series_family *known;
-
-        if (!found)
-            break;
-        known = registry->families[found];
-        if (strcmp(known->name, family->name) != 0)
-            continue;
-        if (known->kind != family->kind || strcmp(known->unit ? known->unit : "", family->unit ? family->unit : "")) {
-            say(why, why_size, "family \"%s\" exists with another kind or unit", family->name);
-            status = WEIR_EINVAL;
-        } else {
-            *id = found;
-        }
+    known = family_find(registry, family->name);
+    if (known && (known->kind != family->kind || strcmp(known->unit ? known->unit : "", family->unit ? family->unit : ""))) {
+        say(why, why_size, "family \"%s\" exists with another kind or unit", family->name);
+        status = WEIR_EINVAL;
+        goto out;
+    }
+    if (known) {
+        *id = known->id;
+        goto out;
+    }
+    known = family_rival(registry, family);
+    if (known) {
+        say(why, why_size, "family \"%s\": there is \"%s\", and on a page they would be one, of two kinds", family->name, known->name);
+        status = WEIR_EINVAL;
         goto out;
     }
     if (registry->nfamilies == SERIES_FAMILIES_MAX) {
@@ -469,7 +506,7 @@ int series_family(struct series_registry *registry, const struct weir_family *fa
         goto out;
     *id = ++registry->nfamilies;
     registry->families[*id]->id = *id;
-    table_add(&registry->by_name, hash, *id);
+    table_add(&registry->by_name, family_hash(registry, *id), *id);
     status = WEIR_OK;
 out:
     pthread_mutex_unlock(&registry->lock);

@@ -29,7 +29,8 @@ tests_unit_check_reload_SOURCES = tests/unit/check_reload.c core/call.c core/con
 tests_unit_check_reload_CPPFLAGS = $(TEST_CPPFLAGS) -DINSTANCE_START_NS=INT64_C\(8000000000\) -DINSTANCE_STUCK_NS=INT64_C\(1000000000\)
 tests_unit_check_reload_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS) -ldl
 check_PROGRAMS += tests/unit/check_prometheus
-tests_unit_check_prometheus_SOURCES = tests/unit/check_prometheus.c plugins/prometheus/model.c plugins/prometheus/model.h
+tests_unit_check_prometheus_SOURCES = tests/unit/check_prometheus.c plugins/prometheus/model.c plugins/prometheus/model.h \
+	plugins/prometheus/parts.c plugins/prometheus/parts.h plugins/prometheus/number.c plugins/prometheus/number.h
 tests_unit_check_prometheus_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/prometheus
 tests_unit_check_prometheus_LDADD = $(CHECK_LIBS) -lpthread
 check_PROGRAMS += tests/unit/check_queue tests/unit/check_power

@@ -197,6 +197,14 @@ static void family_text(struct making *making, const struct model *model, const 
 
         if (!model_live(model, family->slots[i], &line))
             continue;
+        if (family->in_parts || line.labels & MODEL_LINE_EXEMPLAR) {
+            const struct label_text *exemplar = line.labels & MODEL_LINE_EXEMPLAR ? model->exemplars[family->slots[i]] : NULL;
+
+            at = text_place(making, render_any_size(family, &line, exemplar));
+            if (at)
+                making->maker->text_length += render_any(at, family, making->maker->format, &line, exemplar);
+            continue;
+        }
         at = text_place(making, render_line_size(name_length, model_line_labels(&line)));
         if (at)
             making->maker->text_length += render_line(at, family->name, name_length, &line);
@@ -236,7 +244,7 @@ static struct image_part *part_make(struct image_maker *maker, const struct mode
 
 static size_t family_estimate(const struct model_family *family)
 {
-    return family->label_bytes + family->count * (strlen(family->name) + 8) + 200;
+    return family->label_bytes + family->count * (strlen(family->name) + 8ul) + 200;
 }
 
 /* True if there are other families than the chunks were made for, or some have grown far beyond a chunk. */

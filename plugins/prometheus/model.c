@@ -1,6 +1,9 @@
 /* model.c - keeping the model; model.h says what it holds. */
 #include "model.h"
 
+#include "number.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -27,7 +30,8 @@ int model_init(struct model *model, const struct weir_host *host, struct weir_se
     model->series = reserve(SERIES_MAX * sizeof(*model->series));
     model->bits = reserve(SERIES_MAX * sizeof(*model->bits));
     model->state = reserve(SERIES_MAX * sizeof(*model->state));
-    return model->series && model->bits && model->state ? WEIR_OK : WEIR_ENOMEM;
+    model->exemplars = reserve(SERIES_MAX * sizeof(*model->exemplars));
+    return model->series && model->bits && model->state && model->exemplars ? WEIR_OK : WEIR_ENOMEM;
 }
 
 static void graveyard_empty(struct model *model)
@@ -43,11 +47,13 @@ static void graveyard_empty(struct model *model)
 void model_free(struct model *model)
 {
     graveyard_empty(model);
-    for (uint32_t i = 0; i < model->families_room; i++) {
-        if (model->families[i])
-            free(model->families[i]->slots);
-        free(model->families[i]);
+    for (uint32_t i = 0; i < model->nfamilies; i++) {
+        free(model->sorted[i]->slots);
+        free(model->sorted[i]);
     }
+    for (uint32_t index = 1; index < model->series_end; index++)
+        if (model->series[index].has_exemplar)
+            free(model->exemplars[index]);
     for (uint32_t i = 0; i < model->labelsets_room; i++)
         free(model->labelsets[i]);
     free(model->families);
@@ -56,6 +62,7 @@ void model_free(struct model *model)
     unreserve(model->series, SERIES_MAX * sizeof(*model->series));
     unreserve(model->bits, SERIES_MAX * sizeof(*model->bits));
     unreserve(model->state, SERIES_MAX * sizeof(*model->state));
+    unreserve(model->exemplars, SERIES_MAX * sizeof(*model->exemplars));
     free(model->not_before_ns);
     free(model->sources);
     free(model->spare);
@@ -100,21 +107,34 @@ static struct model_family *family_of(struct model *model, const struct weir_ser
 {
     struct model_family *family, **larger;
     uint32_t at;
+    size_t length;
 
     if (!room_for(&model->families, &model->families_room, info->family + 1, sizeof(*model->families)))
         return NULL;
     if (model->families[info->family])
         return model->families[info->family];
+    (void)part_of(info->kind, info->name, &length);
+    /* The host has no other family of this name: so it is one that this is a part of. */
+    for (at = 0; at < model->nfamilies; at++)
+        if (strncmp(model->sorted[at]->name, info->name, length) == 0 && !model->sorted[at]->name[length]) {
+            family = model->families[info->family] = model->sorted[at];
+            if (!*family->help)
+                family->help = info->help;
+            if (!family->unit)
+                family->unit = info->unit;
+            return family;
+        }
     larger = realloc(model->sorted, (model->nfamilies + 1) * sizeof(struct model_family *));
     if (!larger)
         return NULL;
     model->sorted = larger;
-    family = calloc(1, sizeof(*family) + blocks(strlen(info->name) + 1));
+    family = calloc(1, sizeof(*family) + blocks(length + 1));
     if (!family)
         return NULL;
     family->id = info->family;
     family->kind = info->kind;
-    family->name = strcpy((char *)(family + 1), info->name);
+    family->name = memcpy((char *)(family + 1), info->name, length);
+    family->in_parts = info->kind == WEIR_HISTOGRAM || info->kind == WEIR_SUMMARY;
     family->unit = info->unit;
     family->help = info->help;
     model->families[info->family] = family;
@@ -134,28 +154,27 @@ static struct model_family *family_of(struct model *model, const struct weir_ser
     return family;
 }
 
-/* Escapes \, " and newline, as both formats want it. */
-static struct label_text *label_text_make(const struct weir_series_info *info)
+static size_t labels_room(const struct weir_label *labels, size_t count)
 {
-    struct label_text *text;
     size_t room = 2;
-    char *out;
 
-    for (size_t i = 0; i < info->nlabels; i++)
-        room += strlen(info->labels[i].name) + 2 * strlen(info->labels[i].value) + 4;
-    text = malloc(sizeof(*text) + blocks(room));
-    if (!text)
-        return NULL;
-    out = text->text;
-    for (size_t i = 0; i < info->nlabels; i++) {
-        size_t name = strlen(info->labels[i].name);
+    for (size_t i = 0; i < count; i++)
+        room += strlen(labels[i].name) + 2 * strlen(labels[i].value) + 4;
+    return room;
+}
+
+/* {a="b",c="d"}, or nothing; escapes \, " and newline, as both formats want it. */
+static char *labels_put(char *out, const struct weir_label *labels, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t name = strlen(labels[i].name);
 
         *out++ = i ? ',' : '{';
-        memcpy(out, info->labels[i].name, name);
+        memcpy(out, labels[i].name, name);
         out += name;
         *out++ = '=';
         *out++ = '"';
-        for (const char *s = info->labels[i].value; *s; s++) {
+        for (const char *s = labels[i].value; *s; s++) {
             if (*s == '\\' || *s == '"' || *s == '\n') {
                 *out++ = '\\';
                 *out++ = *s == '\n' ? 'n' : *s;
@@ -165,15 +184,59 @@ static struct label_text *label_text_make(const struct weir_series_info *info)
         }
         *out++ = '"';
     }
-    if (info->nlabels)
+    if (count)
         *out++ = '}';
+    return out;
+}
+
+/* What was made in more room than it needs. */
+static struct label_text *text_trim(struct label_text *text, const char *end)
+{
+    struct label_text *trimmed;
+
     text->next = NULL;
     text->users = 0;
-    text->length = (uint32_t)(out - text->text);
-    {
-        struct label_text *trimmed = realloc(text, sizeof(*text) + blocks(text->length));
+    text->length = (uint32_t)(end - text->text);
+    trimmed = realloc(text, sizeof(*text) + blocks(text->length));
+    return trimmed ? trimmed : text;
+}
 
-        return trimmed ? trimmed : text;
+static struct label_text *label_text_make(const struct weir_series_info *info)
+{
+    struct label_text *text = malloc(sizeof(*text) + blocks(labels_room(info->labels, info->nlabels)));
+
+    return text ? text_trim(text, labels_put(text->text, info->labels, info->nlabels)) : NULL;
+}
+
+/* What OpenMetrics has behind the value: " # {...} value seconds". */
+static struct label_text *exemplar_make(const struct weir_label *labels, size_t count, const struct weir_sample *sample)
+{
+    struct label_text *text = malloc(sizeof(*text) + blocks(labels_room(labels, count) + 2 * NUMBER_MAX + 16));
+    char *out;
+
+    if (!text)
+        return NULL;
+    memcpy(text->text, " # ", 3);
+    out = labels_put(text->text + 3, labels, count);
+    if (!count) {
+        *out++ = '{';
+        *out++ = '}';
+    }
+    *out++ = ' ';
+    out += number_f64(out, weir_sample_f64(sample));
+    *out++ = ' ';
+    out += number_f64(out, (double)(sample->time_ns / 1000000) / 1e3);
+    return text_trim(text, out);
+}
+
+/* Nobody but a snapshot uses it any more. */
+static void text_drop(struct model *model, struct label_text *text)
+{
+    if (model->snapshots) {
+        text->next = model->graveyard;
+        model->graveyard = text;
+    } else {
+        free(text);
     }
 }
 
@@ -184,12 +247,7 @@ static void label_text_leave(struct model *model, uint32_t labelset)
     if (--text->users)
         return;
     model->labelsets[labelset] = NULL;
-    if (model->snapshots) {
-        text->next = model->graveyard;
-        model->graveyard = text;
-    } else {
-        free(text);
-    }
+    text_drop(model, text);
 }
 
 static void series_remove(struct model *model, uint32_t index)
@@ -204,6 +262,9 @@ static void series_remove(struct model *model, uint32_t index)
     family->gone++;
     family->changed = ++model->version;
     label_text_leave(model, series->labelset);
+    if (series->has_exemplar)
+        text_drop(model, model->exemplars[index]);
+    series->has_exemplar = 0;
     model->state[index] = MODEL_STALE;
     series->handle = 0;
     if (family->gone * 2 > family->count) {
@@ -211,7 +272,7 @@ static void series_remove(struct model *model, uint32_t index)
 
         for (uint32_t i = 0; i < family->count; i++) {
             if (family->slots[i]) {
-                model->series[family->slots[i]].position = kept;
+                model->series[family->slots[i]].position = kept & WEIR_SERIES_INDEX;
                 family->slots[kept++] = family->slots[i];
             }
         }
@@ -227,6 +288,7 @@ static bool series_add(struct model *model, uint32_t handle)
     uint32_t index = handle & WEIR_SERIES_INDEX;
     struct model_family *family;
     struct label_text *text;
+    size_t length;
 
     if (model->host->series_info(model->self, handle, &info) < 0)
         return false;
@@ -246,13 +308,53 @@ static bool series_add(struct model *model, uint32_t handle)
     }
     text->users++;
     family->label_bytes += text->length;
-    model->series[index] = (struct model_series){.handle = handle, .labelset = info.labelset, .position = family->count,
-                                                 .family = (uint16_t)info.family, .group = (uint16_t)info.group};
+    model->series[index] = (struct model_series){.handle = handle, .labelset = info.labelset, .position = family->count & WEIR_SERIES_INDEX,
+                                                 .part = part_of(info.kind, info.name, &length), .in_parts = family->in_parts,
+                                                 .family = (uint16_t)family->id, .group = (uint16_t)info.group};
+    family->unsorted = family->in_parts;
+    model->unsorted |= family->unsorted;
     model->state[index] = MODEL_STALE;
     if (index >= model->series_end)
         model->series_end = index + 1;
     family->slots[family->count++] = index;
     return true;
+}
+
+/* Brings the slots of a family in parts into the order of its lines.  Without memory they stay as they are. */
+static void family_sort(struct model *model, struct model_family *family)
+{
+    struct part_line *lines = malloc((family->count ? family->count : 1) * sizeof(*lines));
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; lines && i < family->count; i++) {
+        const struct model_series *series = &model->series[family->slots[i]];
+        const struct label_text *text;
+
+        if (!family->slots[i])
+            continue;
+        text = model->labelsets[series->labelset];
+        lines[n++] = (struct part_line){.text = text->text, .length = text->length, .part = (enum part)series->part,
+                                        .index = family->slots[i]};
+    }
+    if (lines) {
+        part_sort(lines, n);
+        for (uint32_t i = 0; i < n; i++) {
+            family->slots[i] = lines[i].index;
+            model->series[lines[i].index].position = i & WEIR_SERIES_INDEX;
+        }
+        family->count = n;
+        family->gone = 0;
+    }
+    family->unsorted = false;
+    free(lines);
+}
+
+static void families_sort(struct model *model)
+{
+    for (uint32_t i = 0; model->unsorted && i < model->nfamilies; i++)
+        if (model->sorted[i]->unsorted)
+            family_sort(model, model->sorted[i]);
+    model->unsorted = false;
 }
 
 /* ---- Batches ----------------------------------------------------------------------------------------------------------------- */
@@ -289,6 +391,7 @@ static void pass_close(struct model *model, struct model_source *source)
 {
     if (!source->open || source->gap)
         return;
+    families_sort(model);
     source->open = false;
     if (--model->open == 0)
         pthread_mutex_unlock(&model->lock);
@@ -305,6 +408,25 @@ static void forget_source(struct model *model, uint32_t source)
         if (model->host->series_info(model->self, model->series[index].handle, &info) < 0 || info.source == source)
             series_remove(model, index);
     }
+}
+
+/* Of a value that was applied; the last one stays. */
+static void apply_exemplar(struct model *model, const struct weir_sample *sample)
+{
+    uint32_t handle = weir_sample_series(sample), index = handle & WEIR_SERIES_INDEX;
+    struct model_series *series = &model->series[index];
+    const struct weir_label *labels;
+    struct label_text *text;
+    size_t count;
+
+    if (series->handle != handle || model->host->exemplar_labels(model->self, (uint32_t)sample->aux, &labels, &count) < 0 ||
+        (text = exemplar_make(labels, count, sample)) == NULL)
+        return;
+    if (series->has_exemplar)
+        text_drop(model, model->exemplars[index]);
+    series->has_exemplar = 1;
+    model->exemplars[index] = text;
+    model->families[series->family]->changed = model->version + 1;
 }
 
 static void apply(struct model *model, const struct weir_sample *sample, bool snapshot)
@@ -355,6 +477,10 @@ int model_consume(struct model *model, const struct weir_batch *batch)
         const struct weir_sample *sample = &batch->samples[i];
 
         pass_open(model, source);
+        if (weir_sample_flags(sample) & WEIR_S_EXEMPLAR) {
+            apply_exemplar(model, sample);
+            continue;
+        }
         if (!(weir_sample_flags(sample) & WEIR_S_MARK)) {
             apply(model, sample, snapshot);
             continue;
@@ -393,6 +519,42 @@ static struct model_snapshot *snapshot_memory(struct model *model, size_t lines)
     return snapshot;
 }
 
+static int by_line(const void *a, const void *b)
+{
+    const struct model_exemplar *one = a, *other = b;
+
+    return (one->line > other->line) - (one->line < other->line);
+}
+
+static void snapshot_line(const struct model *model, struct model_snapshot *snapshot, uint32_t index, size_t at)
+{
+    struct model_line *line = &snapshot->lines[at];
+    const size_t n = snapshot->nexemplars;
+    struct model_exemplar *larger = snapshot->exemplars;
+
+    (void)model_live(model, index, line);
+    if (!(line->labels & MODEL_LINE_EXEMPLAR))
+        return;
+    if ((n & (n - 1)) == 0) /* room is a power of two */
+        larger = realloc(snapshot->exemplars, (n ? 2 * n : 1) * sizeof(*larger));
+    if (!larger) {
+        line->labels &= ~(uintptr_t)MODEL_LINE_EXEMPLAR;
+        return;
+    }
+    snapshot->exemplars = larger;
+    larger[snapshot->nexemplars++] = (struct model_exemplar){.line = at, .text = model->exemplars[index]};
+}
+
+const struct label_text *model_snapshot_exemplar(const struct model_snapshot *snapshot, size_t line)
+{
+    const struct model_exemplar wanted = {.line = line};
+    const struct model_exemplar *found = NULL;
+
+    if (snapshot->lines[line].labels & MODEL_LINE_EXEMPLAR)
+        found = bsearch(&wanted, snapshot->exemplars, snapshot->nexemplars, sizeof(wanted), by_line);
+    return found ? found->text : NULL;
+}
+
 /* Every family's lines have their place; series are walked by index, so that what is read lies together. */
 static struct model_snapshot *snapshot_make(struct model *model, uint32_t source)
 {
@@ -416,8 +578,18 @@ static struct model_snapshot *snapshot_make(struct model *model, uint32_t source
         return NULL;
     }
     for (uint32_t index = 1; index < model->series_end; index++)
-        if (model->state[index] != MODEL_STALE && (!source || of_source(model, index, source)))
-            (void)model_live(model, index, &snapshot->lines[next[model->series[index].family]++]);
+        if (model->state[index] != MODEL_STALE && !model->series[index].in_parts && (!source || of_source(model, index, source)))
+            snapshot_line(model, snapshot, index, next[model->series[index].family]++);
+    for (uint32_t i = 0; i < model->nfamilies; i++) {
+        const struct model_family *family = model->sorted[i];
+
+        for (uint32_t slot = 0; family->in_parts && slot < family->count; slot++)
+            if (family->slots[slot] && model->state[family->slots[slot]] != MODEL_STALE &&
+                (!source || of_source(model, family->slots[slot], source)))
+                snapshot_line(model, snapshot, family->slots[slot], next[family->id]++);
+    }
+    if (snapshot->nexemplars)
+        qsort(snapshot->exemplars, snapshot->nexemplars, sizeof(*snapshot->exemplars), by_line);
     lines = 0;
     for (uint32_t i = 0; i < model->nfamilies; i++) {
         const struct model_family *family = model->sorted[i];
@@ -438,6 +610,7 @@ static void snapshot_leave(struct model *model, struct model_snapshot *snapshot)
     if (--snapshot->users)
         return;
     free(snapshot->families);
+    free(snapshot->exemplars);
     free(model->spare);
     model->spare = snapshot;
     if (--model->snapshots == 0)

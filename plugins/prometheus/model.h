@@ -1,5 +1,8 @@
 /* model.h - what there is to show: families, their live series, and values, kept up to date from batches.
  *
+ * A histogram or summary is one family, whose series are parts of it (parts.h), in the order of the page.  Of exemplars the last one
+ * of each series is kept, as text.
+ *
  * A label set's text is made once and shared by all its series.  A pass is applied under the lock as a whole: the lock is
  * taken with its first sample and let go with its mark, and since the ring shows whole passes only, the rest is at hand.  So it is with a
  * loss and the snapshots behind it: nobody sees a source without its groups.
@@ -9,6 +12,8 @@
  */
 #ifndef PROMETHEUS_MODEL_H
 #define PROMETHEUS_MODEL_H
+
+#include "parts.h"
 
 #include <weir_plugin.h>
 
@@ -26,12 +31,13 @@ struct label_text { /* of one label set: {a="b",c="d"}, or nothing */
 };
 
 struct model_family {
-    const char *name;     /* a copy, of whole blocks */
+    const char *name;     /* a copy, of whole blocks; of a family in parts without their endings */
     const char *unit, *help; /* the host's, for ever */
     uint32_t id, kind;
-    uint32_t *slots;      /* indexes of its series, in the order in which they came; 0: gone */
+    uint32_t *slots;      /* indexes of its series, in the order of its lines; 0: gone */
     uint32_t count, room, live; /* live: series with a value */
     uint32_t gone;
+    bool in_parts, unsorted; /* unsorted: slots have come at the end */
     bool total;           /* a counter whose name may lose _total in OpenMetrics */
     uint64_t changed;     /* version in which a line of it last changed */
     size_t label_bytes;   /* of all its series, for an estimate of the text */
@@ -39,23 +45,32 @@ struct model_family {
 
 struct model_series {
     uint32_t handle;      /* 0: free */
-    uint32_t labelset, position; /* position in the family's slots */
+    uint32_t labelset;
+    uint32_t position : 24, part : 2, in_parts : 1, has_exemplar : 1; /* position in the family's slots; enum part */
     uint16_t family, group;
 };
 
 struct model_line {
-    uintptr_t labels;     /* struct label_text, lowest bit set if the value is an integer */
+    uintptr_t labels;     /* struct label_text, and in its lowest bits enum model_line_bit */
     uint64_t bits;
 };
+enum model_line_bit { MODEL_LINE_INTEGER = 1, MODEL_LINE_EXEMPLAR = 2, MODEL_LINE_PART = 4 /* times enum part */ };
+#define MODEL_LINE_BITS ((uintptr_t)15)
+_Static_assert(_Alignof(max_align_t) >= 16 && PARTS <= 4, "four bits of an address are free");
 struct model_lines {      /* of one family */
     const struct model_family *family;
     size_t first, count;
+};
+struct model_exemplar {   /* of a line */
+    size_t line;
+    const struct label_text *text; /* " # {...} value time" */
 };
 struct model_snapshot {
     unsigned users;       /* under the model's lock */
     uint64_t version;
     struct model_lines *families;
-    size_t nfamilies;
+    struct model_exemplar *exemplars; /* by line */
+    size_t nfamilies, nexemplars;
     size_t room;          /* lines there is memory for */
     struct model_line lines[];
 };
@@ -69,6 +84,7 @@ struct model {
     uint32_t families_room;
     struct model_family **sorted;   /* by name */
     uint32_t nfamilies;
+    bool unsorted;                  /* some family's slots are */
     struct label_text **labelsets;  /* by id */
     uint32_t labelsets_room;
     /* By index, reserved for all there can be and touched only where there are series. */
@@ -76,6 +92,7 @@ struct model {
     uint64_t *bits;
     uint8_t *state;                 /* enum model_state */
     uint32_t series_end;            /* behind the highest index in use */
+    struct label_text **exemplars;  /* of series that have one */
     int64_t *not_before_ns;         /* by group: a snapshot had everything until then */
     uint32_t groups_room;
     struct model_source {
@@ -112,17 +129,25 @@ static inline bool model_live(const struct model *model, uint32_t index, struct 
 {
     if (!index || model->state[index] == MODEL_STALE)
         return false;
-    line->labels = (uintptr_t)model->labelsets[model->series[index].labelset] | (model->state[index] == MODEL_U64);
+    line->labels = (uintptr_t)model->labelsets[model->series[index].labelset] | (model->state[index] == MODEL_U64) |
+                   (uintptr_t)model->series[index].has_exemplar * MODEL_LINE_EXEMPLAR |
+                   (uintptr_t)model->series[index].part * MODEL_LINE_PART;
     line->bits = model->bits[index];
     return true;
 }
 static inline const struct label_text *model_line_labels(const struct model_line *line)
 {
-    return (const struct label_text *)(line->labels & ~(uintptr_t)1);
+    return (const struct label_text *)(line->labels & ~MODEL_LINE_BITS);
 }
 static inline bool model_line_is_integer(const struct model_line *line)
 {
-    return line->labels & 1;
+    return line->labels & MODEL_LINE_INTEGER;
 }
+static inline enum part model_line_part(const struct model_line *line)
+{
+    return (enum part)((line->labels & MODEL_LINE_BITS) / MODEL_LINE_PART);
+}
+/* The exemplar of a snapshot's line, or NULL. */
+const struct label_text *model_snapshot_exemplar(const struct model_snapshot *snapshot, size_t line);
 
 #endif

@@ -84,6 +84,16 @@ size_t render_head(char *out, const struct model_family *family, enum format for
     return (size_t)(out - begin);
 }
 
+static inline char *put_value(char *out, const struct model_line *line)
+{
+    double value;
+
+    if (model_line_is_integer(line))
+        return out + number_u64(out, line->bits);
+    memcpy(&value, &line->bits, sizeof(value));
+    return out + number_f64(out, value);
+}
+
 size_t render_line(char *out, const char *name, size_t name_length, const struct model_line *line)
 {
     const struct label_text *labels = model_line_labels(line);
@@ -92,14 +102,42 @@ size_t render_line(char *out, const char *name, size_t name_length, const struct
     out = put_blocks(out, name, name_length);
     out = put_blocks(out, labels->text, labels->length);
     *out++ = ' ';
-    if (model_line_is_integer(line)) {
-        out += number_u64(out, line->bits);
-    } else {
-        double value;
+    out = put_value(out, line);
+    *out++ = '\n';
+    return (size_t)(out - begin);
+}
 
-        memcpy(&value, &line->bits, sizeof(value));
-        out += number_f64(out, value);
-    }
+size_t render_any_size(const struct model_family *family, const struct model_line *line, const struct label_text *exemplar)
+{
+    return render_line_size(strlen(family->name) + sizeof("_bucket"), model_line_labels(line)) + (exemplar ? exemplar->length : 0);
+}
+
+/* Text 0.0.4 has bounds as Go prints numbers, "1" where OpenMetrics has "1.0". */
+static char *put_labels(char *out, const struct label_text *labels, bool bounds, enum format format)
+{
+    size_t at, length;
+
+    if (!bounds || format != FORMAT_TEXT || !part_bound(labels->text, labels->length, &at, &length) || length < 3 ||
+        memcmp(labels->text + at + length - 2, ".0", 2) != 0)
+        return put(out, labels->text, labels->length);
+    out = put(out, labels->text, at + length - 2);
+    return put(out, labels->text + at + length, labels->length - at - length);
+}
+
+size_t render_any(char *out, const struct model_family *family, enum format format, const struct model_line *line,
+                  const struct label_text *exemplar)
+{
+    const enum part part = model_line_part(line);
+    const char *begin = out;
+
+    out = put(out, family->name, strlen(family->name));
+    out = put(out, part_endings[part], strlen(part_endings[part]));
+    out = put_labels(out, model_line_labels(line), family->in_parts && part <= PART_BUCKET, format);
+    *out++ = ' ';
+    out = put_value(out, line);
+    /* Of counters that may be called so there, and of buckets. */
+    if (exemplar && format == FORMAT_OPENMETRICS && (family->total || part == PART_BUCKET))
+        out = put(out, exemplar->text, exemplar->length);
     *out++ = '\n';
     return (size_t)(out - begin);
 }
@@ -111,6 +149,8 @@ static size_t piece(struct render *render, char *out, size_t size, size_t *need)
 {
     const struct model_snapshot *snapshot = render->snapshot;
     const struct model_lines *lines;
+    const struct model_line *line;
+    const struct label_text *exemplar;
     size_t length;
 
     *need = 0;
@@ -132,10 +172,12 @@ static size_t piece(struct render *render, char *out, size_t size, size_t *need)
         render->head_done = true;
         return render_head(out, lines->family, render->format);
     }
-    *need = render_line_size(strlen(lines->family->name), model_line_labels(&snapshot->lines[lines->first + render->line]));
+    line = &snapshot->lines[lines->first + render->line];
+    exemplar = model_snapshot_exemplar(snapshot, lines->first + render->line);
+    *need = render_any_size(lines->family, line, exemplar);
     if (size < *need)
         return 0;
-    length = render_line(out, lines->family->name, strlen(lines->family->name), &snapshot->lines[lines->first + render->line]);
+    length = render_any(out, lines->family, render->format, line, exemplar);
     if (++render->line == lines->count) {
         render->line = 0;
         render->head_done = false;
@@ -144,7 +186,7 @@ static size_t piece(struct render *render, char *out, size_t size, size_t *need)
     return length;
 }
 
-/* Lines of one family, as many as fit: the loop that most of the time is spent in. */
+/* Lines of one family, as many as fit, up to one that has more than a value: the loop that most of the time is spent in. */
 static size_t lines_fill(struct render *render, char *out, size_t size)
 {
     const struct model_lines *lines = &render->snapshot->families[render->family];
@@ -153,7 +195,10 @@ static size_t lines_fill(struct render *render, char *out, size_t size)
     const char *name = lines->family->name;
     size_t name_length = strlen(name), n = 0;
 
-    for (; line + 1 < end && render_line_size(name_length, model_line_labels(line)) <= size - n; line++, render->line++)
+    if (lines->family->in_parts)
+        return 0;
+    for (; line + 1 < end && !(line->labels & MODEL_LINE_EXEMPLAR) &&
+           render_line_size(name_length, model_line_labels(line)) <= size - n; line++, render->line++)
         n += render_line(out + n, name, name_length, line);
     return n;
 }

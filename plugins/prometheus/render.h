@@ -22,6 +22,10 @@ static inline size_t render_line_size(size_t name_length, const struct label_tex
 size_t render_head(char *out, const struct model_family *family, enum format format);
 /* One line; returns the length. */
 size_t render_line(char *out, const char *name, size_t name_length, const struct model_line *line);
+/* The same of any family, with the exemplar, or NULL; and the most bytes of it. */
+size_t render_any_size(const struct model_family *family, const struct model_line *line, const struct label_text *exemplar);
+size_t render_any(char *out, const struct model_family *family, enum format format, const struct model_line *line,
+                  const struct label_text *exemplar);
 
 #define RENDER_EOF "# EOF\n" /* ends an OpenMetrics text */
 

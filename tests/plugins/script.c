@@ -235,7 +235,7 @@ static int sample(struct state *state, char *at, unsigned number)
     }
     line = &state->lines[state->count];
     line->exemplars = NULL;
-    exemplars = strstr(rest, " # ");
+    exemplars = strstr(rest + 1, " # ");
     if (exemplars)
         *exemplars = '\0';
     if (read_value(rest + 1, line) < 0)
