@@ -431,25 +431,29 @@ static const struct series_family *family_find(const struct series_registry *reg
     return NULL;
 }
 
+static bool in_parts(uint32_t kind)
+{
+    return kind == WEIR_HISTOGRAM || kind == WEIR_SUMMARY;
+}
+
 /* One of another kind that has the name of the histogram or summary that this one is a part of; or the reverse. */
 static const struct series_family *family_rival(const struct series_registry *registry, const struct weir_family *family)
 {
     static const char *const ends[] = {"_bucket", "_sum", "_count"};
-    const bool part = family->kind == WEIR_HISTOGRAM || family->kind == WEIR_SUMMARY;
     const size_t length = strlen(family->name);
+    const struct series_family *other;
     char name[SERIES_NAME_MAX + sizeof("_bucket")];
 
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-        const struct series_family *other;
-
-        if (part && !ends_with(family->name, ends[i]))
-            continue;
-        if (part)
-            snprintf(name, sizeof(name), "%.*s", (int)(length - strlen(ends[i])), family->name);
-        else
-            snprintf(name, sizeof(name), "%s%s", family->name, ends[i]);
+        snprintf(name, sizeof(name), "%s%s", family->name, ends[i]);
         other = family_find(registry, name);
-        if (other && (part ? other->kind != family->kind : other->kind == WEIR_HISTOGRAM || other->kind == WEIR_SUMMARY))
+        if (other && in_parts(other->kind) && other->kind != family->kind)
+            return other;
+        if (!in_parts(family->kind) || !ends_with(family->name, ends[i]))
+            continue;
+        snprintf(name, sizeof(name), "%.*s", (int)(length - strlen(ends[i])), family->name);
+        other = family_find(registry, name);
+        if (other && other->kind != family->kind)
             return other;
     }
     return NULL;

@@ -210,15 +210,55 @@ START_TEST(a_long_pass_takes_several_turns_and_the_other_lane_has_its_own)
         pass_of(1, b, &two, 1, turn, 1000 + turn);
         ck_assert(run());
         ck_assert_uint_eq(told.count, 2);
-        (void)batch_is(0, 0, 0, turn < 2 ? BATCH : 1);
+        (void)batch_is(0, 0, 0, turn < 2 ? BATCH - 1 : 3); /* the last one of a full batch waits for exemplars */
         for (size_t i = 0; i < told.batches[0].batch.nsamples && got < 2 * BATCH; i++)
             ck_assert_uint_eq(weir_sample_series(&told.samples[i]), handles[got++]);
         ck_assert_uint_eq(batch_is(1, 1, 0, 2)[0].bits, turn);
     }
-    is_mark(&told.samples[0], a, 2 * BATCH);
+    is_mark(&told.samples[2], a, 2 * BATCH);
     ck_assert_uint_eq(got, 2 * BATCH);
     ck_assert(!run());
     adds_up();
+}
+END_TEST
+
+/* Wherever a batch ends, a value's exemplars are in its own. */
+START_TEST(exemplars_stay_with_their_value)
+{
+    const struct weir_family family_of = {.size = sizeof(family_of), .kind = WEIR_COUNTER, .name = "c_total"};
+    const struct weir_exemplar exemplars[3] = {{.value = 1}, {.value = 2}, {.value = 3}};
+    struct series_group *group = group_make(0, "g");
+    uint32_t handles[BATCH];
+
+    ck_assert_int_eq(series_family(registry, &family_of, &family, why, sizeof(why)), WEIR_OK);
+    for (unsigned i = 0; i < BATCH; i++)
+        handles[i] = series_of(group, i);
+    open_all();
+    for (unsigned before = BATCH - 6; before < BATCH; before++) {
+        size_t values = 0, seen = 0;
+
+        pass_begin(&passes[0], group, 1000 + before);
+        for (unsigned i = 0; i < BATCH; i++) {
+            const struct weir_value value = {.series = handles[i], .flags = WEIR_U64};
+
+            ck_assert_int_eq(pass_publish_exemplars(&passes[0], &value, exemplars, i == before ? 3 : 0), WEIR_OK);
+        }
+        ck_assert_int_eq(pass_commit(&passes[0], WEIR_PASS_OK), WEIR_PASS_OK);
+        while (run()) {
+            for (size_t i = 0; i < told.nsamples; i++) {
+                const bool exemplar = weir_sample_flags(&told.samples[i]) & WEIR_S_EXEMPLAR;
+
+                ck_assert(!exemplar || i);
+                ck_assert(!exemplar || weir_sample_series(&told.samples[i]) == weir_sample_series(&told.samples[i - 1]));
+                seen += exemplar;
+                values += !exemplar && !(weir_sample_flags(&told.samples[i]) & WEIR_S_MARK);
+            }
+            ck_assert_uint_eq(told.count, 1);
+        }
+        ck_assert_uint_eq(values, BATCH);
+        ck_assert_uint_eq(seen, 3);
+        ck_assert_uint_eq(ring_pending(cursor_of(0)), 0);
+    }
 }
 END_TEST
 
@@ -597,6 +637,7 @@ int main(void)
     tcase_add_checked_fixture(plain, setup, teardown);
     tcase_add_test(plain, batches_come_lane_by_lane_in_order_closed_by_marks);
     tcase_add_test(plain, a_long_pass_takes_several_turns_and_the_other_lane_has_its_own);
+    tcase_add_test(plain, exemplars_stay_with_their_value);
     tcase_add_test(plain, a_new_sink_starts_at_the_tail);
     tcase_add_test(plain, a_loss_is_told_exactly_then_all_groups_then_what_is_left);
     tcase_add_test(plain, a_round_of_many_small_groups_fits);

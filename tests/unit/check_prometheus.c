@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SOURCES 2u
 #define SERIES 6u /* of each source: handles from 1 on, by turns */
@@ -125,6 +126,69 @@ START_TEST(a_loss_is_not_seen)
     model_free(&model);
 }
 
+/* ---- Parts ---- */
+
+static const char *const page[] = { /* in the order that a page wants */
+    "x{quantile=\"0.5\"}",
+    "x{quantile=\"1.0\"}",
+    "x_sum",
+    "x_count",
+    "x_bucket{a=\",le=\",le=\"2.0\"}",
+    "x_bucket{a=\",le=\",le=\"1e+06\"}",
+    "x_sum{a=\",le=\"}",
+    "x_bucket{a=\"1\",le=\"0.1\",z=\"1\"}",
+    "x_bucket{a=\"1\",le=\"+Inf\",z=\"1\"}",
+    "x_sum{a=\"1\",z=\"1\"}",
+    "x_count{a=\"1\",z=\"1\"}",
+    "x_bucket{le=\"-1.0\",z=\"\\\"\"}",
+    "x_bucket{le=\"+Inf\",z=\"\\\"\"}",
+    "x_count{z=\"\\\"\"}",
+};
+#define LINES (sizeof(page) / sizeof(page[0]))
+
+START_TEST(parts_are_put_in_order)
+{
+    unsigned seed = 1;
+
+    for (unsigned turn = 0; turn < 1000; turn++) {
+        struct part_line lines[LINES];
+
+        for (uint32_t i = 0; i < LINES; i++) {
+            const char *labels = strchr(page[i], '{');
+            char name[32];
+            size_t length;
+
+            snprintf(name, sizeof(name), "%.*s", (int)strcspn(page[i], "{"), page[i]);
+            labels = labels ? labels : "";
+            lines[i] = (struct part_line){.text = labels, .length = strlen(labels), .index = i,
+                                          .part = part_of(strstr(name, "bucket") ? WEIR_HISTOGRAM : WEIR_SUMMARY, name, &length)};
+            ck_assert_uint_eq(length, 1);
+        }
+        for (size_t i = LINES - 1; i > 0; i--) {
+            const size_t other = (size_t)rand_r(&seed) % (i + 1);
+            const struct part_line line = lines[i];
+
+            lines[i] = lines[other];
+            lines[other] = line;
+        }
+        part_sort(lines, LINES);
+        for (uint32_t i = 0; i < LINES; i++)
+            ck_assert_uint_eq(lines[i].index, i);
+    }
+}
+
+START_TEST(parts_by_name_and_kind)
+{
+    size_t length;
+
+    ck_assert_int_eq(part_of(WEIR_COUNTER, "x_count", &length), PART_VALUE);
+    ck_assert_uint_eq(length, 7);
+    ck_assert_int_eq(part_of(WEIR_SUMMARY, "x_bucket", &length), PART_VALUE);
+    ck_assert_uint_eq(length, 8);
+    ck_assert_int_eq(part_of(WEIR_HISTOGRAM, "x_bucket_sum", &length), PART_SUM);
+    ck_assert_uint_eq(length, 8);
+}
+
 int main(void)
 {
     Suite *suite = suite_create("prometheus");
@@ -134,6 +198,8 @@ int main(void)
 
     tcase_add_test(tests, passes_are_seen_whole);
     tcase_add_test(tests, a_loss_is_not_seen);
+    tcase_add_test(tests, parts_are_put_in_order);
+    tcase_add_test(tests, parts_by_name_and_kind);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -127,6 +127,142 @@ START_TEST(families_agree_or_are_refused)
 }
 END_TEST
 
+static bool is_refused(const char *name, uint32_t kind)
+{
+    const struct weir_family family = {.size = sizeof(family), .kind = kind, .name = name};
+    uint32_t id;
+
+    return series_family(registry, &family, &id, why, sizeof(why)) == WEIR_EINVAL && strstr(why, name);
+}
+
+/* What a page would show as one family is of one kind. */
+START_TEST(histograms_have_their_names)
+{
+    ck_assert(is_refused("x", WEIR_HISTOGRAM));
+    ck_assert(is_refused("_bucket", WEIR_HISTOGRAM));
+    family_make("x_bucket", WEIR_HISTOGRAM);
+    family_make("x_sum", WEIR_HISTOGRAM);
+    family_make("x_count", WEIR_HISTOGRAM);
+    ck_assert(is_refused("x", WEIR_GAUGE));
+    ck_assert(is_refused("x", WEIR_SUMMARY));
+    ck_assert(is_refused("x_count", WEIR_SUMMARY));
+    family_make("y", WEIR_GAUGE);
+    ck_assert(is_refused("y_count", WEIR_HISTOGRAM));
+    ck_assert(is_refused("y_sum", WEIR_SUMMARY));
+    family_make("y_count", WEIR_GAUGE);
+    family_make("z_count", WEIR_SUMMARY);
+    ck_assert(is_refused("z", WEIR_COUNTER));
+    family_make("z", WEIR_SUMMARY);
+}
+END_TEST
+
+START_TEST(bounds_are_canonical)
+{
+    static const char *const forms[][2] = {
+        {"1", "1.0"}, {"1.0", "1.0"}, {"0.10", "0.1"}, {".5", "0.5"}, {"1e0", "1.0"}, {"0", "0.0"}, {"-2.50", "-2.5"}, {"+Inf", "+Inf"}, {"inf", "+Inf"},
+        {"-Infinity", "-Inf"}, {"100000", "100000.0"}, {"123456", "123456.0"}, {"1000000", "1e+06"}, {"1234567", "1.234567e+06"}, {"0.0001", "0.0001"},
+        {"0.00001", "1e-05"}, {"1e300", "1e+300"}, {"0.30000000000000004", "0.30000000000000004"}, {"1e-310", "1e-310"}};
+    struct series_group *group = group_make("g");
+    const uint32_t bucket = family_make("x_bucket", WEIR_HISTOGRAM), quantile = family_make("q", WEIR_SUMMARY),
+                   sum = family_make("q_sum", WEIR_SUMMARY), gauge = family_make("v", WEIR_GAUGE);
+    uint32_t handle;
+
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        const struct weir_label labels[] = {{"a", "b"}, {"le", forms[i][0]}};
+        struct weir_series_info info = {.size = sizeof(info)};
+
+        ck_assert_int_eq(make(group, labels, 2, &bucket, 1, UINT64_MAX, &handle), WEIR_OK);
+        ck_assert_int_eq(series_info(registry, handle, &info), WEIR_OK);
+        ck_assert_str_eq(info.labels[1].value, forms[i][1]);
+    }
+    for (const char *const *bad = (const char *const[]){"", "x", "1x", "nan", "1 ", NULL}; *bad; bad++) {
+        const struct weir_label labels[] = {{"le", *bad}, {"quantile", *bad}};
+
+        ck_assert_int_eq(make(group, labels, 2, &bucket, 1, UINT64_MAX, &handle), WEIR_EINVAL);
+        ck_assert_int_eq(make(group, labels, 2, &quantile, 1, UINT64_MAX, &handle), WEIR_EINVAL);
+    }
+    ck_assert_int_eq(make(group, NULL, 0, &bucket, 1, UINT64_MAX, &handle), WEIR_EINVAL);
+    ck_assert_uint_eq(handle, WEIR_NO_SERIES);
+    ck_assert_int_eq(make(group, NULL, 0, &sum, 1, UINT64_MAX, &handle), WEIR_OK);
+    ck_assert_int_eq(make(group, &(struct weir_label){"le", "free text"}, 1, &gauge, 1, UINT64_MAX, &handle), WEIR_OK);
+}
+END_TEST
+
+static int publish_exemplars(uint32_t handle, const struct weir_exemplar *exemplars, size_t count)
+{
+    const struct weir_value value = {.series = handle, .flags = WEIR_U64, .value.u64 = 7};
+
+    return pass_publish_exemplars(&pass, &value, exemplars, count);
+}
+
+/* Behind their value, with labels that are there as long as a sink may ask for them, and not longer. */
+START_TEST(exemplars_follow_their_value)
+{
+    struct series_group *group = group_make("g");
+    const uint32_t counter = series_of(group, family_make("c_total", WEIR_COUNTER), "1"), gauge = series_of(group, family_make("g", WEIR_GAUGE), "1");
+    const struct weir_label labels[] = {{"trace_id", "\xff"}, {"a", "b"}};
+    char longest[WEIR_EXEMPLAR_CHARACTERS * 2 + 1] = "", too_long[WEIR_EXEMPLAR_CHARACTERS * 2 + 1] = "";
+    const struct weir_exemplar exemplars[] = {{labels, 2, 0.5, 5000}, {NULL, 0, 1.5, 0}, {&(struct weir_label){"l", longest}, 1, 2, 1},
+                                              {&(struct weir_label){"l", too_long}, 1, 2, 1}, {&(struct weir_label){"__l", "x"}, 1, 2, 1}};
+    static struct ring_cursor cursor;
+    struct weir_sample samples[16];
+    struct series_stats before, after;
+    const struct weir_label *got;
+    uint64_t lost;
+    size_t ngot;
+
+    for (size_t i = 0; i < WEIR_EXEMPLAR_CHARACTERS; i++)
+        strcat(i ? longest : too_long, "ü"); /* two bytes, one character */
+    strcat(too_long, longest);
+    series_registry_stats(registry, &before);
+    ring_cursor_attach(&cursor, &pass.lane, NULL);
+    pass_begin(&pass, group, 1000);
+    ck_assert_int_eq(publish_exemplars(counter, exemplars, 5), WEIR_OK);
+    ck_assert_int_eq(publish_exemplars(gauge, exemplars, 1), WEIR_OK);
+    ck_assert_int_eq(publish_exemplars(counter, exemplars, 1), WEIR_EINVAL); /* a second time */
+    ck_assert_int_eq(publish_exemplars(WEIR_NO_SERIES, exemplars, 1), WEIR_OK);
+    ck_assert_int_eq(pass_commit(&pass, WEIR_PASS_OK), WEIR_PASS_OK);
+    ck_assert_uint_eq(pass.refused[PASS_REFUSED_EXEMPLAR], 3);
+    ck_assert_uint_eq(ring_read(&cursor, samples, 16, &lost), 6); /* a value, three, the gauge, the mark */
+    ck_assert_uint_eq(samples[5].bits, 2);
+    for (size_t i = 1; i <= 3; i++) {
+        ck_assert_uint_eq(weir_sample_series(&samples[i]), counter);
+        ck_assert_uint_eq(weir_sample_flags(&samples[i]), WEIR_S_EXEMPLAR);
+        ck_assert_double_eq(weir_sample_f64(&samples[i]), exemplars[i - 1].value);
+        ck_assert_int_eq(samples[i].time_ns, exemplars[i - 1].time_ns ? exemplars[i - 1].time_ns : 1000);
+    }
+    pass_reuse(&pass); /* nobody has read them yet */
+    ck_assert_int_eq(series_exemplar_labels_get(registry, (uint32_t)samples[1].aux, &got, &ngot), WEIR_OK);
+    ck_assert_uint_eq(ngot, 2);
+    ck_assert_str_eq(got[0].name, "a");
+    ck_assert_str_eq(got[1].value, "\\xFF");
+    ck_assert_int_eq(series_exemplar_labels_get(registry, (uint32_t)samples[3].aux, &got, &ngot), WEIR_OK);
+    ck_assert_str_eq(got[0].value, longest);
+    ring_advance(&cursor);
+    pass_reuse(&pass);
+    ck_assert_int_eq(series_exemplar_labels_get(registry, (uint32_t)samples[1].aux, &got, &ngot), WEIR_ESTALE);
+    ck_assert_uint_eq(pass.exemplars, 0);
+    series_registry_stats(registry, &after);
+    ck_assert_uint_eq(after.labelsets, before.labelsets);
+
+    /* Without a sink that reads there is an end to them; the values come all the same. */
+    for (uint32_t i = 0; i <= PASS_EXEMPLARS_MAX / 64; i++) {
+        struct weir_exemplar many[64];
+
+        for (size_t k = 0; k < 64; k++)
+            many[k] = exemplars[0];
+        pass_begin(&pass, group, 2000 + i);
+        ck_assert_int_eq(publish_exemplars(counter, many, 64), WEIR_OK);
+        ck_assert_int_eq(pass_commit(&pass, WEIR_PASS_OK), WEIR_PASS_OK);
+    }
+    ck_assert_uint_eq(pass.exemplars, PASS_EXEMPLARS_MAX);
+    ck_assert_uint_eq(pass.refused[PASS_REFUSED_EXEMPLAR], 3 + 64);
+    ring_cursor_detach(&cursor);
+    pass_reuse(&pass);
+    ck_assert_uint_eq(pass.exemplars, 0);
+}
+END_TEST
+
 START_TEST(label_sets_are_sorted_shared_and_cleaned)
 {
     struct series_group *group = group_make("g");
@@ -566,6 +702,9 @@ int main(void)
     tcase_add_checked_fixture(plain, setup, teardown);
     tcase_add_checked_fixture(racing, setup, teardown);
     tcase_add_test(plain, families_agree_or_are_refused);
+    tcase_add_test(plain, histograms_have_their_names);
+    tcase_add_test(plain, bounds_are_canonical);
+    tcase_add_test(plain, exemplars_follow_their_value);
     tcase_add_test(plain, label_sets_are_sorted_shared_and_cleaned);
     tcase_add_test(plain, limits_and_foreign_series_are_refused);
     tcase_add_test(plain, a_pass_tells_values_then_what_went_stale);
