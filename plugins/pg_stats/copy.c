@@ -111,6 +111,21 @@ static int named_series(const struct source *source, const struct weir_label *la
     return status < 0 ? status : host->series(self, source->group, NULL, 0, &id, 1, handle);
 }
 
+/* Of a histogram whose rows are its buckets, and one without `le` its sum and count. */
+static int histogram_series(const struct source *source, const struct weir_label *labels, size_t count, uint32_t *handles)
+{
+    const struct query_plan *plan = &source->statement->plan;
+    bool is_bucket = false;
+    int status = WEIR_OK;
+
+    for (size_t i = 0; i < count; i++)
+        is_bucket |= strcmp(labels[i].name, "le") == 0 && *labels[i].value;
+    for (size_t i = 0; i < plan->ncolumns && status == WEIR_OK; i++)
+        if ((strcmp(plan->columns[i]->name, "bucket") == 0) == is_bucket)
+            status = host->series(source->stats->self, source->group, labels, count, &source->statement->families[i], 1, &handles[i]);
+    return status;
+}
+
 /* Labels of a new row, as text; the series that belong to them. */
 static int row_make(const struct copy *copy, const char *key, uint32_t *handles)
 {
@@ -140,9 +155,12 @@ static int row_make(const struct copy *copy, const char *key, uint32_t *handles)
     }
     if (source->query->server_label)
         labels[count++] = (struct weir_label){"server", copy->server};
-    status = source->query->named ? named_series(source, labels, handles)
-                                  : host->series(source->stats->self, source->group, labels, count, source->statement->families,
-                                                 plan->ncolumns, handles);
+    if (source->query->named)
+        status = named_series(source, labels, handles);
+    else if (plan->columns[0]->kind == WEIR_HISTOGRAM)
+        status = histogram_series(source, labels, count, handles);
+    else
+        status = host->series(source->stats->self, source->group, labels, count, source->statement->families, plan->ncolumns, handles);
     free(text);
     /* Those over the limit are WEIR_NO_SERIES, counted and named by the host. */
     return status == WEIR_ELIMIT ? WEIR_OK : status;

@@ -55,7 +55,11 @@ static int sql(int version)
 
 static const char *kind_name(uint32_t kind)
 {
-    return kind == WEIR_COUNTER ? "counter" : kind == WEIR_GAUGE ? "gauge" : kind == WEIR_INFO ? "info" : "untyped";
+    return kind == WEIR_COUNTER     ? "counter"
+           : kind == WEIR_GAUGE     ? "gauge"
+           : kind == WEIR_INFO      ? "info"
+           : kind == WEIR_HISTOGRAM ? "histogram"
+                                    : "untyped";
 }
 
 static int latest(int a, int b)

@@ -41,7 +41,7 @@ struct query_column {
     const char *expression; /* of that type, cast if need be */
     const char *help, *unit;
     enum column_type type;
-    uint32_t kind;          /* WEIR_GAUGE, WEIR_COUNTER, WEIR_UNKNOWN, WEIR_INFO */
+    uint32_t kind;          /* WEIR_GAUGE, WEIR_COUNTER, WEIR_UNKNOWN, WEIR_INFO; WEIR_HISTOGRAM: of all columns, one of them `bucket` */
     uint32_t flags;         /* enum column_flag */
     int min_version;        /* of the server, as libpq gives it; 0: any */
     int end_version;        /* the first that has it no more; 0: none */

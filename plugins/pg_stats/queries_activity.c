@@ -83,6 +83,7 @@ static const struct query_column long_transactions_columns[] = {
     END};
 
 /* A histogram, row by row: its buckets, and in a row without `le` its sum and count. */
+#define IDLE_HELP "How long sessions have been idle, in seconds"
 #define IDLE_SECONDS AGE("a.state_change")
 static const struct query_column idle_columns[] = {
     LABEL("state", "a.state"),
@@ -91,12 +92,12 @@ static const struct query_column idle_columns[] = {
     {.name = "bucket",
      .expression = "CASE WHEN b.le IS NOT NULL THEN pg_catalog.count(*) FILTER (WHERE " IDLE_SECONDS
                    " <= pg_catalog.replace(b.le, '+Inf', 'Infinity')::pg_catalog.float8) END",
-     .type = COLUMN_INT8, .kind = WEIR_UNKNOWN, .flags = COLUMN_OPTIONAL,
-     .help = "Sessions that have been idle for at most so many seconds"},
+     .type = COLUMN_INT8, .kind = WEIR_HISTOGRAM, .flags = COLUMN_OPTIONAL,
+     .help = IDLE_HELP},
     {.name = "sum", .expression = "CASE WHEN b.le IS NULL THEN pg_catalog.sum(" IDLE_SECONDS ") END", .type = COLUMN_FLOAT8,
-     .kind = WEIR_UNKNOWN, .flags = COLUMN_OPTIONAL, .help = "Time that sessions have been idle, in seconds"},
+     .kind = WEIR_HISTOGRAM, .flags = COLUMN_OPTIONAL, .help = IDLE_HELP},
     {.name = "count", .expression = "CASE WHEN b.le IS NULL THEN pg_catalog.count(*) END", .type = COLUMN_INT8,
-     .kind = WEIR_UNKNOWN, .flags = COLUMN_OPTIONAL, .help = "Idle sessions"},
+     .kind = WEIR_HISTOGRAM, .flags = COLUMN_OPTIONAL, .help = IDLE_HELP},
     END};
 
 static const struct query_column locks_columns[] = {
