@@ -13,7 +13,7 @@ settings() {
         printf '    group "%s" { interval = "500ms" }\n' $group
     done
 }
-# start_prometheus: of the weir at $url, by scratch/rules.yml; sets prometheus, its process, and api.
+# start_prometheus [OPTION...]: of the weir at $url, by scratch/rules.yml; sets prometheus, its process, and api.
 start_prometheus() {
     api=http://127.0.0.1:$(free_port)
     mkdir "$scratch/targets"
@@ -24,7 +24,7 @@ rule_files: [$scratch/rules.yml]
 scrape_configs: [{ job_name: weir, file_sd_configs: [{ files: [$scratch/targets/*.json], refresh_interval: 1s }] }]
 END
     prometheus --config.file="$scratch/prometheus.yml" --storage.tsdb.path="$scratch/tsdb" --web.listen-address="${api#http://}" \
-        >"$scratch/prometheus.log" 2>&1 &
+        "$@" >"$scratch/prometheus.log" 2>&1 &
     prometheus=$!
 }
 query_is() { [ "$(curl -sf --data-urlencode "query=$1" "$api/api/v1/query" | jq -r '.data.result[0].value[1]')" = "$2" ]; }
