@@ -53,7 +53,8 @@ static void exemplars_add(struct record_writer *writer)
     for (size_t i = 0; i < nexemplars; i++) {
         struct record_labels *labels = labels_of(exemplars[i].labels);
 
-        ck_assert_int_eq(record_add_exemplar(writer, exemplars[i].time_ms, bits_of(exemplars[i].value), labels->bytes, labels->length),
+        ck_assert_int_eq(record_add_exemplar(writer, exemplars[i].time_ms, bits_of(exemplars[i].value), labels->bytes,
+                                             labels->length),
                          1);
         free(labels);
     }

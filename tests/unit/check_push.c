@@ -180,9 +180,11 @@ static void give(uint32_t flags, const struct weir_sample *samples, size_t count
     ck_assert_int_eq(push_consume(push, &batch), WEIR_OK);
 }
 #define GIVE(flags, ...) \
-    give(flags, (const struct weir_sample[]){__VA_ARGS__}, sizeof((const struct weir_sample[]){__VA_ARGS__}) / sizeof(struct weir_sample))
+    give(flags, (const struct weir_sample[]){__VA_ARGS__}, \
+         sizeof((const struct weir_sample[]){__VA_ARGS__}) / sizeof(struct weir_sample))
 
-/* Writes into `got` all that has been queued, and takes it away: "series=value@second", and "[labels value@ms]" for each exemplar. */
+/* Writes into `got` all that has been queued, and takes it away: "series=value@second", and "[labels value@ms]" for each
+ * exemplar. */
 static const char *queued(void)
 {
     static struct record_reader reader;
@@ -249,8 +251,8 @@ START_TEST(without_their_samples)
     GIVE(0, exemplar(1, 900, 0.5, 11), value(1, 1, 7)); /* one whose value was lost */
     GIVE(0, exemplar(1, 900, 0.5, 11), value(2, 1, 8)); /* another batch, though behind its value */
     GIVE(0, value(3, 1, 1), value(DROPPED, 1, 2), exemplar(DROPPED, 1, 1, 11), value(REFUSED, 1, 3), exemplar(REFUSED, 1, 1, 11),
-         exemplar(3, 1, 1, 11), stale(4, 1), exemplar(4, 1, 1, 11));
-    ck_assert_str_eq(queued(), "1=7@1 2=8@1 3=1@1 4=nan@1");
+         exemplar(3, 1, 1, 11), stale(4, 1), exemplar(4, 1, 1, 11), value(7, 1, 5), exemplar(8, 1, 1, 11));
+    ck_assert_str_eq(queued(), "1=7@1 2=8@1 3=1@1 4=nan@1 7=5@1");
     GIVE(0, value(1, 2, 7), mark(2), exemplar(1, 900, 0.5, 11));
     ck_assert_str_eq(queued(), "1=7@2");
     end();
@@ -261,22 +263,24 @@ START_TEST(behind_a_snapshot)
 {
     begin(true);
     GIVE(WEIR_B_SNAPSHOT, value(1, 1, 7), value(2, 1, 8), mark(1));
-    GIVE(0, value(1, 1, 7), exemplar(1, 900, 0.5, 11), value(2, 1, 8), mark(1), value(1, 2, 9), exemplar(1, 1900, 0.5, 12), mark(2));
+    GIVE(0, value(1, 1, 7), exemplar(1, 900, 0.5, 11), value(2, 1, 8), mark(1), value(1, 2, 9), exemplar(1, 1900, 0.5, 12),
+         mark(2));
     ck_assert_str_eq(queued(), "1=7@1 2=8@1 1=9@2[12 0.5@1900]");
     end();
 }
 
 START_TEST(left_out)
 {
-    struct weir_sample samples[RECORD_EXEMPLARS_MAX + 3] = {value(1, 1, 7)};
+    struct weir_sample samples[RECORD_EXEMPLARS_MAX + 4] = {value(1, 1, 7)};
 
     begin(true);
     GIVE(0, value(1, 1, 7), exemplar(1, 1, 1, NO_LABELS), exemplar(1, 2, 2, LONG_LABELS), exemplar(1, 3, 3, 13));
     ck_assert_str_eq(queued(), "1=7@1[13 3@3]");
     for (int i = 0; i < (int)RECORD_EXEMPLARS_MAX + 2; i++)
         samples[1 + i] = exemplar(1, i, i, NEITHER);
+    samples[RECORD_EXEMPLARS_MAX + 3] = value(2, 1, 8);
     give(0, samples, sizeof(samples) / sizeof(samples[0]));
-    ck_assert_str_eq(queued(), "1=7@1[- 0@0][- 1@1][- 2@2][- 3@3][- 4@4][- 5@5][- 6@6][- 7@7]");
+    ck_assert_str_eq(queued(), "1=7@1[- 0@0][- 1@1][- 2@2][- 3@3][- 4@4][- 5@5][- 6@6][- 7@7] 2=8@1");
     end();
     begin(false);
     GIVE(0, value(1, 1, 7), exemplar(1, 1, 1, 11), value(2, 1, 8));

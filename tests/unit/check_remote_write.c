@@ -673,6 +673,33 @@ START_TEST(format)
     free(labels);
 }
 
+/* Exemplars that go beyond their block, however good what follows is, and more than a sample has. */
+START_TEST(exemplars_refused)
+{
+    static const uint8_t head[] = "\x01\x02\x01x\x00\x00" "\x00\x05\x01\x07\x00\x00", label[] = "\x0a\x06\x0a\x01\x61\x12\x01\x62";
+    uint8_t record[300] = {0}, *to = (uint8_t *)memcpy(record, head, sizeof(head) - 1) + sizeof(head) - 1, *block = to + 2;
+    const uint8_t *end;
+    uint32_t exemplars;
+
+    to = (uint8_t *)memcpy(block, "\x01\x09" "\x47\x04\x00\x00\x00\x00\x00\x00\xf0\x3f", 12) + 12;
+    to = (uint8_t *)memcpy(to, label, sizeof(label) - 1) + sizeof(label) - 1;
+    end = to;
+    for (size_t length = 2; block + length <= end; length++) {
+        block[-2] = (uint8_t)length;
+        ck_assert_uint_eq(count_samples(record, (size_t)(end - record), &exemplars), 1);
+        ck_assert_uint_eq(exemplars, block + length == end);
+    }
+    for (unsigned n = 1; n < 20; n++) {
+        to = block + 2;
+        for (unsigned i = 0; i < n; i++, to += 10)
+            memcpy(to, "\x07\x04\x00\x00\x00\x00\x00\x00\xf0\x3f", 10);
+        memcpy(to, "\x01\x08", 2); /* one sample more */
+        block[-2] = (uint8_t)(to + 2 - block);
+        ck_assert_uint_eq(count_samples(record, (size_t)(to + 2 - record), &exemplars), n > RECORD_EXEMPLARS_MAX ? 1 : 2);
+        ck_assert_uint_eq(exemplars, n > RECORD_EXEMPLARS_MAX ? RECORD_EXEMPLARS_MAX : n);
+    }
+}
+
 /* A record with exemplars, and what can be made of it, with any one bit another. */
 START_TEST(exemplars_flipped)
 {
@@ -1033,6 +1060,7 @@ int main(void)
     tcase_add_test(tests, records_are_bounded);
     tcase_add_test(tests, format);
     tcase_add_test(tests, exemplars_are_bounded);
+    tcase_add_test(tests, exemplars_refused);
     tcase_add_test(tests, exemplars_flipped);
     tcase_add_test(tests, records_cut);
     tcase_add_test(tests, catalog_forgets);
