@@ -305,7 +305,8 @@ GOOD = [
     raw_request(symbols() + series_2(samples=sample(3, NOW + 3, NOW)) + series_2(samples=sample(4, NOW + 4, NOW)), '2.0'),
     raw_request(series_2(samples=sample(STALE, NOW + 5) + part(4, part(1, b'\x07\x08') + double(2, 1) + integer(3, NOW)))
                 + symbols(*SYMBOLS, 'trace_id', 'abc'), '2.0'),
-    raw_request(series_1(('__name__', 'd_total'), samples=sample() + exemplar_1(('trace_id', 'é' * 120)) + exemplar_1(moment=NOW - 1))),
+    raw_request(series_1(('__name__', 'd_total'),
+                         samples=sample() + exemplar_1(('trace_id', 'é' * 120)) + exemplar_1(moment=NOW - 1))),
     raw_request(symbols('', '__name__', 'h', 'How') + series_2((1, 2), histogram(), metadata_2(3, 3, 0)), '2.0'),
     raw_request(series_1(('Upper', '1'), ('__name__', 'b'), ('lower', 'ü\n"\\'))),
     raw_request(Content_Type='application/x-protobuf;proto=prometheus.WriteRequest', body=series_1(('__name__', 'c'))),

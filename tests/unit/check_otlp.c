@@ -211,7 +211,8 @@ START_TEST(exemplars_of_points)
     } cases[] = {
         {{{"span_id", "00f067aa0ba902B7", "trace_id", "4bf92f3577b34da6a3ce929d0e0e4736", NULL}, 0.5, TIME_MS - 7},
          "\x4b\xf9\x2f\x35\x77\xb3\x4d\xa6\xa3\xce\x92\x9d\x0e\x0e\x47\x36", "\x00\xf0\x67\xaa\x0b\xa9\x02\xb7", {NULL}},
-        {{{"span_id", "00f067aa0ba902b", "trace_id", "4bf92f3577b34da6a3ce929d0e0e473g", "user", "\xc3\xa9", NULL}, -INFINITY, TIME_MS},
+        {{{"span_id", "00f067aa0ba902b", "trace_id", "4bf92f3577b34da6a3ce929d0e0e473g", "user", "\xc3\xa9", NULL}, -INFINITY,
+          TIME_MS},
          NULL, NULL, {"span_id", "00f067aa0ba902b", "trace_id", "4bf92f3577b34da6a3ce929d0e0e473g", "user", "\xc3\xa9", NULL}},
         {{{"span_id", "0000000000000000", "trace_id", "00000000000000000000000000000000", NULL}, 1, 1},
          NULL, NULL, {"span_id", "0000000000000000", "trace_id", "00000000000000000000000000000000", NULL}},
