@@ -40,6 +40,10 @@ tests_unit_check_queue_LDADD = $(CHECK_LIBS) -lpthread
 tests_unit_check_power_SOURCES = tests/unit/check_power.c $(PUSH_QUEUE)
 tests_unit_check_power_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/push
 tests_unit_check_power_LDADD = $(CHECK_LIBS) -lpthread
+check_PROGRAMS += tests/unit/check_push
+tests_unit_check_push_SOURCES = tests/unit/check_push.c $(PUSH)
+tests_unit_check_push_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/push -DPUSH_NAME='"test"'
+tests_unit_check_push_LDADD = $(CHECK_LIBS) -lpthread
 if WITH_REMOTE_WRITE
 if WITH_PROTOBUF_C
 check_PROGRAMS += tests/unit/check_remote_write

@@ -46,8 +46,8 @@ static int consume(void *given, const struct weir_batch *batch)
         uint32_t flags = weir_sample_flags(sample), handle = weir_sample_series(sample), index = handle & WEIR_SERIES_INDEX;
         struct last *last = &state->series[index < state->room ? index : 0]; /* 0 is nobody's */
 
-        if (flags & WEIR_S_MARK || (last->handle == handle && sample->time_ns < last->time_ns))
-            continue; /* a pass is complete, which means nothing here; or it is older than what a snapshot has told */
+        if (flags & (WEIR_S_MARK | WEIR_S_EXEMPLAR) || (last->handle == handle && sample->time_ns < last->time_ns))
+            continue; /* no value: a pass is complete, an exemplar; or one that is older than what a snapshot has told */
         if (!(flags & (WEIR_S_STALE | WEIR_S_RELEASED)))
             *last = (struct last){handle, batch->source, sample->time_ns, weir_sample_f64(sample)};
         else if (last->handle == handle)

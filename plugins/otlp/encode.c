@@ -16,7 +16,9 @@
 
 #define NONE UINT32_MAX
 #define FRAME_MAX (1 + RECORD_VARINT_MAX) /* a tag and a length */
-#define POINT_MAX (FRAME_MAX + 3 * 9 + 2) /* beside the attributes */
+#define POINT_MAX (FRAME_MAX + 3 * 9 + 2) /* beside the attributes and exemplars */
+#define TRACE_ID 16u /* bytes */
+#define SPAN_ID 8u
 #define UNIT_MAX 64u
 #define SCOPE_NAME "weir"
 #define SUM_END "\x10\x02\x18\x01" /* Sum: aggregation_temporality = 2, CUMULATIVE; is_monotonic = 3 */
@@ -54,7 +56,7 @@ struct encoder {
     struct family families[RECORD_SAMPLES_MAX];
     struct labelset labelsets[RECORD_SAMPLES_MAX];
     struct table resources, metrics;
-    struct record_buffer texts, attributes, points, body;
+    struct record_buffer texts, attributes, exemplars, points, body; /* exemplars: of a point */
     struct point *order;
     size_t order_room;
     uint8_t scope[64];
@@ -259,6 +261,84 @@ static bool labelset_make(struct encoder *encoder, struct labelset *labelset, co
     return labelset->resource != NONE;
 }
 
+/* ---- Exemplars ----------------------------------------------------------------------------------------------------------- */
+
+static int digit_of(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The bytes that 2 * length hexadecimal digits stand for; false: this is no id, of which not all are 0. */
+static bool get_id(const struct record_text *text, uint8_t *id, size_t length)
+{
+    uint8_t any = 0;
+
+    if (text->length != 2 * length)
+        return false;
+    for (size_t i = 0; i < text->length; i++) {
+        const int digit = digit_of(text->at[i]);
+
+        if (digit < 0)
+            return false;
+        id[i / 2] = (uint8_t)(i % 2 ? id[i / 2] << 4 | digit : digit);
+        any |= (uint8_t)digit;
+    }
+    return any != 0;
+}
+
+/* Exemplar: time_unix_nano = 2, as_double = 3, span_id = 4, trace_id = 5, filtered_attributes = 7; in its frame of exemplars = 5 of
+ * NumberDataPoint. */
+static bool exemplar_put(struct encoder *encoder, const struct record_exemplar *exemplar)
+{
+    const uint8_t *at = exemplar->labels, *end = at + exemplar->length;
+    uint8_t trace[TRACE_ID], span[SPAN_ID];
+    bool has_trace = false, has_span = false;
+    size_t offset = encoder->attributes.length, length, attributes;
+    struct record_text name, value;
+    uint8_t *to;
+
+    /* Attributes are made where those of label sets are, and forgotten again. */
+    while (record_label_next(&at, end, &name, &value) > 0) {
+        if ((!has_trace && is(&name, "trace_id") && (has_trace = get_id(&value, trace, TRACE_ID))) ||
+            (!has_span && is(&name, "span_id") && (has_span = get_id(&value, span, SPAN_ID))))
+            continue;
+        if (!record_reserve(&encoder->attributes, 4 * FRAME_MAX + name.length + value.length))
+            return false;
+        to = put_attribute(encoder->attributes.bytes + encoder->attributes.length, 0x3a, name.at, name.length, &value);
+        encoder->attributes.length = (size_t)(to - encoder->attributes.bytes);
+    }
+    attributes = encoder->attributes.length - offset;
+    encoder->attributes.length = offset;
+    length = 9 + 9 + (has_span ? framed(SPAN_ID) : 0) + (has_trace ? framed(TRACE_ID) : 0) + attributes;
+    if (!record_reserve(&encoder->exemplars, FRAME_MAX + length))
+        return false;
+    to = put_frame(encoder->exemplars.bytes + encoder->exemplars.length, 0x2a, length);
+    to = put_fixed(to, 0x11, (uint64_t)exemplar->time_ms * 1000000);
+    to = put_fixed(to, 0x19, exemplar->bits);
+    if (has_span)
+        to = put_bytes(put_frame(to, 0x22, SPAN_ID), span, SPAN_ID);
+    if (has_trace)
+        to = put_bytes(put_frame(to, 0x2a, TRACE_ID), trace, TRACE_ID);
+    if (attributes)
+        to = put_bytes(to, encoder->attributes.bytes + offset, attributes);
+    encoder->exemplars.length = (size_t)(to - encoder->exemplars.bytes);
+    return true;
+}
+
+__attribute__((noinline, cold)) static bool exemplars_put(struct encoder *encoder, const struct record_sample *sample)
+{
+    struct record_exemplars left = record_exemplars(&encoder->reader.record, sample);
+    struct record_exemplar exemplar;
+
+    while (record_exemplar_next(&left, &exemplar))
+        if (!exemplar_put(encoder, &exemplar))
+            return false;
+    return true;
+}
+
 /* ---- Points -------------------------------------------------------------------------------------------------------------- */
 
 static bool order_add(struct encoder *encoder, uint64_t number, uint32_t metric, size_t length)
@@ -276,24 +356,23 @@ static bool order_add(struct encoder *encoder, uint64_t number, uint32_t metric,
     return true;
 }
 
-/* NumberDataPoint: as_double = 4, as_int = 6.  A sum's integers are integers; a gauge's are not: its next value may be below zero,
- * for which samples have doubles alone, and no series is to change its type. */
-static uint8_t *put_value(uint8_t *to, const struct record_sample *sample, bool sum)
+/* A sum's integers are integers; a gauge's are not: its next value may be below zero, for which samples have doubles alone, and no
+ * series is to change its type. */
+static bool is_integer(const struct record_sample *sample, bool sum)
 {
-    if (sum && sample->kind == RECORD_U64 && sample->bits <= INT64_MAX)
-        return put_fixed(to, 0x31, sample->bits);
-    return put_fixed(to, 0x21, record_sample_bits(sample));
+    return sum && sample->kind == RECORD_U64 && sample->bits <= INT64_MAX;
 }
 
-/* NumberDataPoint: start_time_unix_nano = 2, time_unix_nano = 3, attributes = 7, flags = 8; in its frame of data_points = 1, of
- * both Gauge and Sum. */
+/* NumberDataPoint: start_time_unix_nano = 2, time_unix_nano = 3, as_double = 4, exemplars = 5, as_int = 6, attributes = 7,
+ * flags = 8; in its frame of data_points = 1, of both Gauge and Sum. */
 static bool point_put(struct encoder *encoder, uint64_t number, const struct record_sample *sample)
 {
     struct family *family = &encoder->families[sample->family];
     struct labelset *labels = &encoder->labelsets[sample->labelset];
+    const struct record_buffer *exemplars = &encoder->exemplars;
     const bool stale = sample->kind == RECORD_STALENESS;
     struct item *metric;
-    bool start;
+    bool start, integer;
     size_t length;
     uint8_t *begin, *to;
 
@@ -302,10 +381,14 @@ static bool point_put(struct encoder *encoder, uint64_t number, const struct rec
     if (family->resource != labels->resource &&
         !family_make(encoder, family, &encoder->reader.record.families[sample->family], labels->resource))
         return false;
+    encoder->exemplars.length = 0;
+    if (sample->exemplars && !exemplars_put(encoder, sample))
+        return false;
     metric = &encoder->metrics.items[family->metric];
     start = metric->sum && sample->start_ms != 0;
-    length = (start ? 9u : 0u) + 9 + (stale ? 2u : 9u) + labels->length;
-    if (!record_reserve(&encoder->points, POINT_MAX + labels->length) ||
+    integer = is_integer(sample, metric->sum);
+    length = (start ? 9u : 0u) + 9 + (stale ? 2u : 9u) + exemplars->length + labels->length;
+    if (!record_reserve(&encoder->points, POINT_MAX + exemplars->length + labels->length) ||
         !order_add(encoder, number, family->metric, framed(length)))
         return false;
     begin = encoder->points.bytes + encoder->points.length;
@@ -313,8 +396,11 @@ static bool point_put(struct encoder *encoder, uint64_t number, const struct rec
     if (start)
         to = put_fixed(to, 0x11, (uint64_t)sample->start_ms * 1000000);
     to = put_fixed(to, 0x19, (uint64_t)sample->time_ms * 1000000);
-    if (!stale)
-        to = put_value(to, sample, metric->sum);
+    if (!stale && !integer)
+        to = put_fixed(to, 0x21, record_sample_bits(sample));
+    to = put_bytes(to, exemplars->bytes, exemplars->length);
+    if (!stale && integer)
+        to = put_fixed(to, 0x31, sample->bits);
     to = put_bytes(to, encoder->attributes.bytes + labels->offset, labels->length);
     if (stale)
         to = put_bytes(to, "\x40\x01", 2); /* FLAG_NO_RECORDED_VALUE */
@@ -465,6 +551,7 @@ void encoder_free(struct encoder *encoder)
     free(encoder->metrics.slots);
     free(encoder->texts.bytes);
     free(encoder->attributes.bytes);
+    free(encoder->exemplars.bytes);
     free(encoder->points.bytes);
     free(encoder->body.bytes);
     free(encoder->order);

@@ -121,29 +121,18 @@ static struct labelset *labelset_make(const struct label_set *from)
     uint8_t *to;
 
     for (size_t i = 0; i < from->count; i++)
-        room += strlen(from->labels[i].name) + strlen(from->labels[i].value) + 4 * RECORD_VARINT_MAX;
+        room += strlen(from->labels[i].name) + strlen(from->labels[i].value) + RECORD_LABEL_AROUND;
     set = malloc(sizeof(*set) + room);
     if (!set)
         return NULL;
     *set = (struct labelset){.users = 0};
     to = set->labels.bytes;
     for (size_t i = 0; i < from->count; i++) {
-        size_t name = strlen(from->labels[i].name), value = strlen(from->labels[i].value);
-
         if (strcmp(from->labels[i].name, RELABEL_NAME) == 0) {
             set->labels.split = (uint32_t)(to - set->labels.bytes);
             continue;
         }
-        *to++ = 0x0a;
-        to = record_put_varint(to, 2 + record_varint_length(name) + name + record_varint_length(value) + value);
-        *to++ = 0x0a;
-        to = record_put_varint(to, name);
-        memcpy(to, from->labels[i].name, name);
-        to += name;
-        *to++ = 0x12;
-        to = record_put_varint(to, value);
-        memcpy(to, from->labels[i].value, value);
-        to += value;
+        to = record_put_label(to, from->labels[i].name, from->labels[i].value);
     }
     set->labels.length = (uint32_t)(to - set->labels.bytes);
     set->labels.hash = (uint32_t)XXH3_64bits(set->labels.bytes, set->labels.length);

@@ -135,7 +135,8 @@ int http_push_create(struct http_push **out, const struct http_push_options *opt
 {
     struct http_push *http = calloc(1, sizeof(*http));
     const struct http_push_header *rows = options->config->headers.rows;
-    const struct push_options push = {.host = options->host, .self = options->self, .config = options->push};
+    const struct push_options push = {.host = options->host, .self = options->self, .config = options->push,
+                                      .exemplars = true};
     int status;
 
     *out = http;

@@ -30,6 +30,8 @@ struct push {
     const struct push_config *config;
     bool (*takes)(void *context, const struct weir_sample *sample);
     void *context;
+    bool exemplars; /* wanted */
+    uint32_t added; /* the handle of the record before, if that is a value which was added: those behind it are its exemplars */
     char *directory;
     char hostname[256];
     struct weir_label *external;
@@ -143,6 +145,7 @@ static struct group *group_of(struct push *push, uint32_t id)
     return &push->groups[id];
 }
 
+/* 1: it was added, and may have exemplars; 0: it is not sent, or the end of its series. */
 static int add(struct push *push, const struct weir_sample *sample, const struct catalog_series *series)
 {
     const struct group *group = group_of(push, series->group);
@@ -162,7 +165,24 @@ static int add(struct push *push, const struct weir_sample *sample, const struct
             return -1;
         status = record_add(&push->writer, series->family, series->labels, time_ms, kind, sample->bits, start_ms);
     }
-    return status < 0 ? -1 : 0;
+    return status < 0 ? -1 : kind != RECORD_STALENESS;
+}
+
+/* Behind the value that was added last. */
+static int add_exemplar(struct push *push, const struct weir_sample *sample)
+{
+    uint8_t bytes[RECORD_EXEMPLAR_LABELS], *to = bytes;
+    const struct weir_label *labels;
+    size_t count;
+
+    if (push->host->exemplar_labels(push->self, (uint32_t)sample->aux, &labels, &count) < 0)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(labels[i].name) + strlen(labels[i].value) + RECORD_LABEL_AROUND > (size_t)(bytes + sizeof(bytes) - to))
+            return 0;
+        to = record_put_label(to, labels[i].name, labels[i].value);
+    }
+    return record_add_exemplar(&push->writer, sample->time_ns / 1000000, sample->bits, bytes, (size_t)(to - bytes));
 }
 
 /* Of a group's pass: values, and the mark at its end. */
@@ -248,8 +268,11 @@ static int news(struct push *push, const struct weir_sample *sample)
     const uint32_t id = weir_sample_series(sample), flags = weir_sample_flags(sample);
     const struct catalog_series *series;
     struct group *group;
-    int status = 0;
+    int status = 0, added;
 
+    if (flags & WEIR_S_EXEMPLAR)
+        return push->exemplars && push->added == id && id != WEIR_NO_SERIES ? add_exemplar(push, sample) : 0;
+    push->added = WEIR_NO_SERIES;
     if (flags & WEIR_S_MARK) {
         group = group_of(push, id);
         if (push->holding)
@@ -269,11 +292,14 @@ static int news(struct push *push, const struct weir_sample *sample)
         status = held_settle(push, series->group, sample->time_ns);
         series = catalog_get(push->catalog, id); /* which may have moved */
     }
-    if (flags & WEIR_S_RELEASED)
+    if (flags & WEIR_S_RELEASED) {
         catalog_forget(push->catalog, id);
-    else if (!series || add(push, sample, series) < 0)
-        status = -1;
-    return status;
+        return status;
+    }
+    added = series ? add(push, sample, series) : -1;
+    if (added > 0)
+        push->added = id;
+    return added < 0 ? -1 : status;
 }
 
 static int consumed(struct push *push, int status)
@@ -288,6 +314,7 @@ int push_consume(struct push *push, const struct weir_batch *batch)
     int status = 0;
 
     record_begin(&push->writer);
+    push->added = WEIR_NO_SERIES;
     if (batch->flags & WEIR_B_GAP)
         gap(push, batch->source);
     if (batch->flags & WEIR_B_SNAPSHOT)
@@ -461,7 +488,7 @@ int push_create(struct push **out, const struct push_options *options)
         return WEIR_ENOMEM;
     *out = push;
     *push = (struct push){.host = options->host, .self = options->self, .config = config, .takes = options->takes,
-                          .context = options->context};
+                          .context = options->context, .exemplars = options->exemplars};
     pthread_mutex_init(&push->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -59,6 +59,7 @@ struct push_options {
     /* Whether a sample can be sent in this format; NULL: every one can.  What cannot is never accepted. */
     bool (*takes)(void *context, const struct weir_sample *sample);
     void *context;
+    bool exemplars; /* wanted */
 };
 struct push;
 /* Also where it fails, *out is to be freed.  push_free of NULL is nothing. */

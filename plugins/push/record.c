@@ -13,15 +13,19 @@ enum tag {
     TAG_STALE,
     TAG_INTEGER_START, /* varint, varint: start, ms */
     TAG_DOUBLE_START,
-    TAG_DOUBLE_ZERO
+    TAG_DOUBLE_ZERO,
+    TAG_EXEMPLAR       /* of the sample before; the other bits are the length of its labels */
 };
 #define TAG_BITS 3
 /* What a block begins with: a time, a label set that follows, or the number of one beyond these. */
 enum block { BLOCK_TIME, BLOCK_NEW_LABELS, BLOCK_LABELS };
 #define BLOCK_LENGTH 2u /* bytes of a block's length, little-endian */
 #define SAMPLE_MAX (3u * RECORD_VARINT_MAX)
+#define EXEMPLAR_MAX (3u * RECORD_VARINT_MAX + RECORD_EXEMPLAR_LABELS)
+#define BLOCK_ENOUGH 8192u /* bytes of a block beyond which another sample than the one with exemplars begins a new one */
 
-_Static_assert(RECORD_SAMPLES_MAX * SAMPLE_MAX <= UINT16_MAX, "a block's length has two bytes");
+_Static_assert(BLOCK_ENOUGH + RECORD_SAMPLES_MAX * SAMPLE_MAX + RECORD_EXEMPLARS_MAX * EXEMPLAR_MAX <= UINT16_MAX,
+               "a block's length has two bytes");
 
 bool record_grow(struct record_buffer *buffer, size_t more)
 {
@@ -57,8 +61,9 @@ void record_begin(struct record_writer *writer)
 {
     writer->families.length = writer->body.length = 0;
     writer->expanded = 0;
-    writer->samples = writer->nfamilies = writer->nlabelsets = 0;
+    writer->samples = writer->nfamilies = writer->nlabelsets = writer->exemplars_of = 0;
     writer->labels = NULL;
+    writer->open = false;
     writer->time_ms = INT64_MIN;
     writer->turn++;
 }
@@ -90,7 +95,7 @@ static void block_close(struct record_writer *writer)
 {
     uint16_t length = htole16((uint16_t)(writer->body.length - writer->block - BLOCK_LENGTH));
 
-    if (writer->labels)
+    if (writer->open)
         memcpy(writer->body.bytes + writer->block, &length, BLOCK_LENGTH);
 }
 
@@ -115,6 +120,7 @@ static bool block_begin(struct record_writer *writer, struct record_labels *labe
         labels->turn = writer->turn;
         labels->number = writer->nlabelsets++;
     }
+    writer->open = true;
     writer->labels = labels;
     writer->time_ms = time_ms;
     writer->block = (size_t)(to - writer->body.bytes);
@@ -154,6 +160,32 @@ int record_add(struct record_writer *writer, struct record_family *family, struc
     writer->body.length = (size_t)(to - writer->body.bytes);
     writer->expanded += expanded;
     writer->samples++;
+    return 1;
+}
+
+int record_add_exemplar(struct record_writer *writer, int64_t time_ms, uint64_t bits, const uint8_t *labels, size_t length)
+{
+    uint8_t *to;
+
+    if (writer->exemplars_of != writer->samples) {
+        writer->exemplars_of = writer->samples;
+        writer->exemplars = 0;
+    }
+    if (!writer->samples || writer->exemplars == RECORD_EXEMPLARS_MAX || length > RECORD_EXEMPLAR_LABELS)
+        return 0;
+    if (!record_reserve(&writer->body, EXEMPLAR_MAX))
+        return -1;
+    to = record_put_varint(writer->body.bytes + writer->body.length, (uint64_t)length << TAG_BITS | TAG_EXEMPLAR);
+    to = record_put_varint(to, (uint64_t)time_ms);
+    bits = htole64(bits);
+    to = (uint8_t *)memcpy(to, &bits, sizeof(bits)) + sizeof(bits);
+    if (length)
+        to = (uint8_t *)memcpy(to, labels, length) + length;
+    writer->body.length = (size_t)(to - writer->body.bytes);
+    writer->expanded += length + 64;
+    writer->exemplars++;
+    if (writer->body.length - writer->block > BLOCK_ENOUGH)
+        writer->labels = NULL;
     return 1;
 }
 
@@ -217,7 +249,7 @@ bool record_read(struct record_reader *reader, const uint8_t *payload, size_t le
     reader->at = payload;
     reader->end = payload + length;
     reader->block = reader->block_end = NULL;
-    reader->nfamilies = reader->nlabelsets = reader->samples = 0;
+    reader->nfamilies = reader->nlabelsets = reader->nexemplars = reader->samples = 0;
     reader->time_ms = 0;
     if (!get_varint(reader, &families) || families > RECORD_SAMPLES_MAX)
         return false;
@@ -276,6 +308,63 @@ int record_block(struct record_reader *reader)
     return 0;
 }
 
+/* Returns what is behind it; NULL: it is none. */
+static const uint8_t *get_exemplar(const uint8_t *at, const uint8_t *end, struct record_exemplar *exemplar)
+{
+    struct record_text name, value;
+    const uint8_t *labels;
+    uint64_t word, time_ms;
+    int status;
+
+    at = record_get_varint(at, end, &word);
+    if (!at || word >> TAG_BITS > RECORD_EXEMPLAR_LABELS || (at = record_get_varint(at, end, &time_ms)) == NULL ||
+        (uint64_t)(end - at) < sizeof(exemplar->bits) + (word >> TAG_BITS))
+        return NULL;
+    memcpy(&exemplar->bits, at, sizeof(exemplar->bits));
+    exemplar->bits = le64toh(exemplar->bits);
+    exemplar->time_ms = (int64_t)time_ms;
+    exemplar->labels = labels = at + sizeof(exemplar->bits);
+    exemplar->length = (uint32_t)(word >> TAG_BITS);
+    do
+        status = record_label_next(&labels, exemplar->labels + exemplar->length, &name, &value);
+    while (status > 0);
+    return status < 0 ? NULL : labels;
+}
+
+static bool is_exemplar(const uint8_t *at, const uint8_t *end)
+{
+    return at != end && (*at & ((1u << TAG_BITS) - 1)) == TAG_EXEMPLAR;
+}
+
+/* Passes those behind a sample, up to one that is none, or one too many: as a sample, that is none either.  Few samples have one: all
+ * others are faster with this out of the way. */
+__attribute__((noinline, cold)) static const uint8_t *get_exemplars(struct record_reader *reader, const uint8_t *at,
+                                                                    const uint8_t *end, struct record_sample *sample)
+{
+    const uint8_t *begin = at, *next;
+    struct record_exemplar exemplar;
+
+    for (unsigned n = 0; n < RECORD_EXEMPLARS_MAX && is_exemplar(at, end); n++) {
+        next = get_exemplar(at, end, &exemplar);
+        if (!next)
+            break;
+        at = next;
+    }
+    if (at == begin)
+        return at;
+    reader->exemplars[reader->nexemplars] = (struct record_exemplars){begin, at};
+    sample->exemplars = (uint16_t)++reader->nexemplars;
+    return at;
+}
+
+bool record_exemplar_next(struct record_exemplars *exemplars, struct record_exemplar *exemplar)
+{
+    if (exemplars->at == exemplars->end)
+        return false;
+    exemplars->at = get_exemplar(exemplars->at, exemplars->end, exemplar);
+    return true;
+}
+
 int record_sample(struct record_reader *reader, struct record_sample *sample)
 {
     const uint8_t *at = reader->block, *end = reader->block_end;
@@ -288,8 +377,9 @@ int record_sample(struct record_reader *reader, struct record_sample *sample)
     if (!at || word >> TAG_BITS >= reader->nfamilies || reader->samples++ == RECORD_SAMPLES_MAX)
         return -1;
     tag = word & ((1u << TAG_BITS) - 1);
-    sample->family = (uint32_t)(word >> TAG_BITS);
+    sample->family = (uint16_t)(word >> TAG_BITS);
     sample->labelset = (uint16_t)reader->labelset;
+    sample->exemplars = 0;
     sample->kind = RECORD_U64;
     sample->time_ms = reader->time_ms;
     sample->start_ms = 0;
@@ -329,11 +419,23 @@ int record_sample(struct record_reader *reader, struct record_sample *sample)
             return -1;
         sample->start_ms = (int64_t)number;
     }
-    reader->block = at;
+    reader->block = is_exemplar(at, end) ? get_exemplars(reader, at, end, sample) : at;
     return 1;
 }
 
 /* ---- Labels -------------------------------------------------------------------------------------------------------------- */
+
+uint8_t *record_put_label(uint8_t *to, const char *name, const char *value)
+{
+    const size_t n = strlen(name), v = strlen(value);
+
+    *to++ = 0x0a;
+    to = record_put_varint(to, 2 + record_varint_length(n) + n + record_varint_length(v) + v);
+    *to++ = 0x0a;
+    to = put_text(to, name, n);
+    *to++ = 0x12;
+    return put_text(to, value, v);
+}
 
 /* A field of this tag, in full. */
 static const uint8_t *get_field(const uint8_t *at, const uint8_t *end, uint8_t tag, struct record_text *text)

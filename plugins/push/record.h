@@ -14,6 +14,8 @@
 
 #define RECORD_SAMPLES_MAX 1024u
 #define RECORD_EXPANDED_MAX (1u << 20) /* bytes of a record's samples with all labels, so that one fits into any request */
+#define RECORD_EXEMPLARS_MAX 8u      /* of a sample */
+#define RECORD_EXEMPLAR_LABELS 1200u /* bytes of its labels: 128 characters of 4 bytes, 9 bytes around each of 64 labels at most */
 #define RECORD_STALE UINT64_C(0x7ff0000000000002) /* the bits of Prometheus' stale marker */
 
 /* ---- Labels as they are sent ---- */
@@ -49,7 +51,9 @@ struct record_writer {
     size_t headroom, block; /* where the present block's length stands in the body */
     size_t expanded;
     uint32_t samples, turn, nfamilies, nlabelsets;
-    const struct record_labels *labels;
+    uint32_t exemplars_of, exemplars; /* of the sample of this number, from 1 */
+    bool open;                        /* a block is to be closed */
+    const struct record_labels *labels; /* its; NULL: the next sample begins another one */
     int64_t time_ms;
 };
 /* A payload has so many bytes of room in front of it. */
@@ -60,6 +64,9 @@ void record_begin(struct record_writer *writer);
 /* 1: it is in; 0: the record is full, nothing was added; below 0: no memory, nothing was added.  start_ms 0: none. */
 int record_add(struct record_writer *writer, struct record_family *family, struct record_labels *labels, int64_t time_ms,
                enum record_value kind, uint64_t bits, int64_t start_ms);
+/* Behind the sample that was added last, with labels as in a label set.  1: it is in; 0: it is left out, as they are too long or it
+ * is one too many; below 0: no memory. */
+int record_add_exemplar(struct record_writer *writer, int64_t time_ms, uint64_t bits, const uint8_t *labels, size_t length);
 /* The payload, the writer's until it begins again; NULL: no memory. */
 uint8_t *record_end(struct record_writer *writer, size_t *length);
 
@@ -79,9 +86,9 @@ struct record_labels_view {
 struct record_sample {
     uint64_t bits; /* of the kind; RECORD_STALE for staleness */
     int64_t time_ms, start_ms; /* 0: no start */
-    uint32_t family; /* indexes into the reader's */
-    uint16_t labelset;
-    uint8_t kind;    /* enum record_value */
+    uint16_t family, labelset; /* indexes into the reader's */
+    uint16_t exemplars;        /* index of its first one's, from 1; 0: it has none */
+    uint8_t kind;              /* enum record_value */
 };
 /* The bits of its value as a double, which rounds integers beyond 2^53. */
 static inline uint64_t record_sample_bits(const struct record_sample *sample)
@@ -102,14 +109,24 @@ static inline double record_sample_f64(const struct record_sample *sample)
     memcpy(&value, &bits, sizeof(value));
     return value;
 }
+struct record_exemplars { /* of a sample, those that have not been read */
+    const uint8_t *at, *end;
+};
+struct record_exemplar {
+    uint64_t bits;
+    int64_t time_ms;
+    const uint8_t *labels; /* as in a label set, and good ones */
+    uint32_t length;
+};
 struct record_reader {
     const uint8_t *at, *end;
     const uint8_t *block, *block_end; /* samples of one label set at one time, which need not be read */
-    uint32_t nfamilies, nlabelsets, samples;
+    uint32_t nfamilies, nlabelsets, nexemplars, samples;
     uint32_t labelset; /* of the block */
     int64_t time_ms;
     struct record_family_view families[RECORD_SAMPLES_MAX];
     struct record_labels_view labelsets[RECORD_SAMPLES_MAX];
+    struct record_exemplars exemplars[RECORD_SAMPLES_MAX];
 };
 /* False: this is no record. */
 bool record_read(struct record_reader *reader, const uint8_t *payload, size_t length);
@@ -117,6 +134,12 @@ bool record_read(struct record_reader *reader, const uint8_t *payload, size_t le
 int record_block(struct record_reader *reader);
 /* The block's next sample, likewise. */
 int record_sample(struct record_reader *reader, struct record_sample *sample);
+/* A sample's exemplars, RECORD_EXEMPLARS_MAX at most, and the next of them: false, there is none. */
+static inline struct record_exemplars record_exemplars(const struct record_reader *reader, const struct record_sample *sample)
+{
+    return sample->exemplars ? reader->exemplars[sample->exemplars - 1] : (struct record_exemplars){NULL, NULL};
+}
+bool record_exemplar_next(struct record_exemplars *exemplars, struct record_exemplar *exemplar);
 
 /* ---- Protocol buffers' varints ---- */
 static inline uint8_t *record_put_varint(uint8_t *to, uint64_t value)
@@ -149,6 +172,11 @@ static inline size_t record_varint_length(uint64_t value)
 {
     return (size_t)(70 - __builtin_clzll(value | 1)) / 7;
 }
+
+/* ---- A label as a field of remote write 1.0 ---- */
+/* Puts it to where there are bytes for name, value and RECORD_LABEL_AROUND. */
+#define RECORD_LABEL_AROUND (4 * RECORD_VARINT_MAX)
+uint8_t *record_put_label(uint8_t *to, const char *name, const char *value);
 /* The next label of a set: 1, and *at goes on; 0: there is none; below 0: this is no label. */
 int record_label_next(const uint8_t **at, const uint8_t *end, struct record_text *name, struct record_text *value);
 

@@ -16,7 +16,8 @@
 #define HEAD_MAX 24u   /* bytes in front of a series' labels */
 #define SAMPLE_MAX 64u /* bytes of a sample with its frames */
 #define FRAME 3u       /* bytes between labels and value */
-#define PIECES 12u     /* of a series, at most */
+#define PIECES 14u     /* of a series, at most */
+#define EXEMPLAR_MAX (2 * RECORD_VARINT_MAX + 9 + 1 + RECORD_VARINT_MAX) /* bytes of an exemplar beside its labels */
 #define TOLD_MAX 16384u
 #define TELL_AGAIN_MS 300000
 
@@ -51,6 +52,7 @@ struct encoder {
     struct parts_reader reader;
     struct compressor series;
     struct record_buffer symbols, refs, names, metadata;
+    struct record_buffer exemplars; /* of a series */
     struct family families[RECORD_SAMPLES_MAX];
     uint32_t nfamilies; /* the most that a record of the request had */
     struct labelset labelsets[RECORD_SAMPLES_MAX];
@@ -82,6 +84,7 @@ void encoder_free(struct encoder *encoder)
     free(encoder->refs.bytes);
     free(encoder->names.bytes);
     free(encoder->metadata.bytes);
+    free(encoder->exemplars.bytes);
     free(encoder->table);
     free(encoder->told);
     free(encoder);
@@ -312,27 +315,86 @@ static bool family_2(struct encoder *encoder, struct family *family, const struc
     return true;
 }
 
+/* Adds a label's references to what is in `refs`. */
+static bool label_2(struct encoder *encoder, const struct record_text *name, const struct record_text *value)
+{
+    uint32_t refs[2];
+    uint8_t *to;
+
+    if (!symbol_of(encoder, name, &refs[0]) || !symbol_of(encoder, value, &refs[1]) ||
+        !record_reserve(&encoder->refs, 2 * RECORD_VARINT_MAX))
+        return false;
+    to = record_put_varint(record_put_varint(encoder->refs.bytes + encoder->refs.length, refs[0]), refs[1]);
+    encoder->refs.length = (size_t)(to - encoder->refs.bytes);
+    return true;
+}
+
 static bool labelset_2(struct encoder *encoder, struct labelset *labelset, const struct record_labels_view *view)
 {
     const uint8_t *at = view->bytes;
     struct record_text name, value;
-    int status;
 
     labelset->offset = encoder->refs.length;
     labelset->split = 0;
-    while ((status = record_label_next(&at, view->bytes + view->length, &name, &value)) > 0) {
-        uint32_t refs[2];
-        uint8_t *to;
-
-        if (!symbol_of(encoder, &name, &refs[0]) || !symbol_of(encoder, &value, &refs[1]) ||
-            !record_reserve(&encoder->refs, 2 * RECORD_VARINT_MAX))
+    while (record_label_next(&at, view->bytes + view->length, &name, &value) > 0) {
+        if (!label_2(encoder, &name, &value))
             return false;
-        to = record_put_varint(record_put_varint(encoder->refs.bytes + encoder->refs.length, refs[0]), refs[1]);
-        encoder->refs.length = (size_t)(to - encoder->refs.bytes);
         if (at <= view->bytes + view->split)
             labelset->split = (uint32_t)(encoder->refs.length - labelset->offset);
     }
     labelset->length = (uint32_t)(encoder->refs.length - labelset->offset);
+    return true;
+}
+
+/* ---- Exemplars ----------------------------------------------------------------------------------------------------------- */
+
+/* TimeSeries.exemplars = 3, with fields for labels; in 2.0 4, with labels_refs = 1; Exemplar: value = 2, timestamp = 3. */
+static bool exemplar_put(struct encoder *encoder, enum protocol protocol, const struct record_exemplar *exemplar)
+{
+    const size_t refs = encoder->refs.length, time = record_varint_length((uint64_t)exemplar->time_ms);
+    const uint64_t bits = htole64(exemplar->bits);
+    const uint8_t *labels = exemplar->labels, *end = labels + exemplar->length;
+    size_t length = exemplar->length, head = 0;
+    struct record_text name, value;
+    uint8_t *to;
+
+    if (protocol == PROTOCOL_2) {
+        for (const uint8_t *at = labels; record_label_next(&at, end, &name, &value) > 0;)
+            if (!label_2(encoder, &name, &value))
+                return false;
+        length = encoder->refs.length - refs;
+        labels = encoder->refs.bytes + refs;
+        head = length ? 1 + record_varint_length(length) : 0;
+        encoder->refs.length = refs; /* they are nobody else's */
+    }
+    if (!record_reserve(&encoder->exemplars, EXEMPLAR_MAX + length))
+        return false;
+    to = encoder->exemplars.bytes + encoder->exemplars.length;
+    *to++ = protocol == PROTOCOL_1 ? 0x1a : 0x22;
+    to = record_put_varint(to, head + length + 9 + 1 + time);
+    if (head) {
+        *to++ = 0x0a;
+        to = record_put_varint(to, length);
+    }
+    if (length)
+        to = put_bytes(to, labels, length);
+    *to++ = 0x11;
+    to = put_bytes(to, &bits, sizeof(bits));
+    *to++ = 0x18;
+    to = record_put_varint(to, (uint64_t)exemplar->time_ms);
+    encoder->exemplars.length = (size_t)(to - encoder->exemplars.bytes);
+    return true;
+}
+
+__attribute__((noinline, cold)) static bool exemplars_put(struct encoder *encoder, enum protocol protocol,
+                                                          const struct record_sample *sample)
+{
+    struct record_exemplars left = record_exemplars(&encoder->reader.record, sample);
+    struct record_exemplar exemplar;
+
+    while (record_exemplar_next(&left, &exemplar))
+        if (!exemplar_put(encoder, protocol, &exemplar))
+            return false;
     return true;
 }
 
@@ -423,11 +485,14 @@ static void labels_put(struct encoder *encoder, enum protocol protocol, const ui
     last->value = *shown;
 }
 
-/* Sample, of both versions, is field 2 of a series: value = 1, timestamp = 2; 2.0: start_timestamp = 3.  Then 2.0's metadata. */
+/* Sample, of both versions, is field 2 of a series: value = 1, timestamp = 2; 2.0: start_timestamp = 3.  Then exemplars, and 2.0's
+ * metadata. */
 static void sample_put(struct encoder *encoder, uint64_t value, size_t length, int64_t start_ms, struct family *family)
 {
     const uint64_t bits = htole64(value);
-    const size_t as = family->time_ms == encoder->time_ms && family->start_ms == start_ms ? family->behind_at : COMPRESS_NOWHERE;
+    const struct record_buffer *exemplars = &encoder->exemplars;
+    const bool alike = family->time_ms == encoder->time_ms && family->start_ms == start_ms && !exemplars->length;
+    const size_t as = alike ? family->behind_at : COMPRESS_NOWHERE;
     uint8_t text[2 * SAMPLE_MAX] = {0x12, (uint8_t)length, 0x09}, *to = text + FRAME, *behind;
 
     to = behind = put_bytes(to, &bits, sizeof(bits));
@@ -437,6 +502,11 @@ static void sample_put(struct encoder *encoder, uint64_t value, size_t length, i
     if (start_ms) {
         *to++ = 0x18;
         to = record_put_varint(to, (uint64_t)start_ms);
+    }
+    if (exemplars->length) {
+        compress_literal(&encoder->series, behind, (size_t)(to - behind));
+        compress_literal(&encoder->series, exemplars->bytes, exemplars->length);
+        behind = to;
     }
     to = put_bytes(to, encoder->names.bytes + family->offset + family->length, family->metadata);
     family->behind_at = encoder->series.raw;
@@ -486,19 +556,28 @@ static bool series_put(struct encoder *encoder, enum protocol protocol, const st
     struct shown now = {.bits = record_sample_bits(sample), .length = length};
     struct shown *shown = now.bits ? &labelset->value : &labelset->zero, *other = now.bits ? &labelset->zero : &labelset->value;
     const struct shown *as;
+    struct family apart; /* one with exemplars is like no other of its family, and none is like it */
     size_t rest;
 
     if ((!family->known && !family_know(encoder, protocol, family, now_ms)) ||
         (!labelset->known && !labelset_know(encoder, protocol, labelset, flight)))
         return false;
-    rest = 2 + length + family->metadata;
+    encoder->exemplars.length = 0;
+    if (sample->exemplars) {
+        if (!exemplars_put(encoder, protocol, sample))
+            return false;
+        apart = *family;
+        family = &apart;
+    }
+    rest = 2 + length + encoder->exemplars.length + family->metadata;
     if (!compress_reserve(&encoder->series, HEAD_MAX + labelset->length + family->length + rest, PIECES))
         return false;
     as = shown->after_at != COMPRESS_NOWHERE ? shown : other->after_at != COMPRESS_NOWHERE ? other : NULL;
     if (is_again(encoder, labelset, family, as, length, rest, start_ms)) {
         series_again(encoder, labelset, family, as, &now, rest - FRAME - sizeof(now.bits));
     } else {
-        labels_put(encoder, protocol, protocol == PROTOCOL_1 ? flight->bytes : encoder->refs.bytes, labelset, family, rest, as, &now);
+        labels_put(encoder, protocol, protocol == PROTOCOL_1 ? flight->bytes : encoder->refs.bytes, labelset, family, rest, as,
+                   &now);
         sample_put(encoder, now.bits, length, start_ms, family);
     }
     *shown = now;

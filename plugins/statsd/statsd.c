@@ -275,7 +275,7 @@ static int consume(void *state, const struct weir_batch *batch)
                 *last_ns = sample->time_ns;
         } else if (flags & WEIR_S_RELEASED) {
             buckets_forget(statsd->buckets, weir_sample_series(sample));
-        } else if (!(flags & WEIR_S_STALE)) {
+        } else if (!(flags & (WEIR_S_STALE | WEIR_S_EXEMPLAR))) {
             take(statsd, sample, began_ns);
         }
     }

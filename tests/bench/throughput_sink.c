@@ -36,7 +36,7 @@ static int consume(void *state, const struct weir_batch *batch)
     if (batch->lost)
         host->log(sink->self, WEIR_ERROR, "lost %llu values", (unsigned long long)batch->lost);
     for (size_t i = 0; i < batch->nsamples && !(batch->flags & WEIR_B_SNAPSHOT); i++)
-        delivered += !(weir_sample_flags(&batch->samples[i]) & WEIR_S_MARK);
+        delivered += !(weir_sample_flags(&batch->samples[i]) & (WEIR_S_MARK | WEIR_S_EXEMPLAR));
     atomic_store_explicit(&sink->delivered, delivered, memory_order_release);
     return WEIR_OK;
 }

@@ -29,9 +29,9 @@ static void message_check(const uint8_t *at, const uint8_t *end, unsigned depth)
         }
         if (length > (uint64_t)(end - at))
             abort();
-        /* ResourceMetrics, ScopeMetrics behind the resource, Metric behind the scope, its data. */
+        /* ResourceMetrics, ScopeMetrics behind the resource, Metric behind the scope, its data, points, exemplars. */
         if ((tag & 7) == 2 && ((depth == 0 && tag == 0x0a) || (depth == 1 && tag == 0x12) || (depth == 2 && tag == 0x12) ||
-                               (depth == 3 && (tag == 0x2a || tag == 0x3a)) || (depth == 4 && tag == 0x0a)))
+                               (depth == 3 && (tag == 0x2a || tag == 0x3a)) || (depth == 4 && tag == 0x0a) || (depth == 5 && tag == 0x2a)))
             message_check(at, at + length, depth + 1);
         at += length;
     }

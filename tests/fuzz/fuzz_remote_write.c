@@ -101,7 +101,7 @@ static void body_check(const struct parts_body *body, enum protocol protocol)
         abort();
     for (const uint8_t *at = raw, *end = raw + length; at < end; at += value) {
         const uint8_t tag = *at++;
-        unsigned samples = 0;
+        unsigned samples = 0, exemplars = 0;
 
         at = record_get_varint(at, end, &value);
         if (!at || value > (uint64_t)(end - at))
@@ -113,16 +113,37 @@ static void body_check(const struct parts_body *body, enum protocol protocol)
             continue;
         for (const uint8_t *field = at; field < at + value; field += inner) {
             samples += *field == 0x12;
+            exemplars += *field == 0x22;
             field = record_get_varint(field + 1, at + value, &inner);
             if (!field || inner > (uint64_t)(at + value - field))
                 abort();
         }
-        if (samples != 1)
+        if (samples != 1 || exemplars > RECORD_EXEMPLARS_MAX)
             abort();
     }
     if (series != body->samples)
         abort();
     free(raw);
+}
+
+/* They lie in the record, are not too many, and have good labels. */
+static void exemplars_check(struct record_exemplars left, const uint8_t *begin, const uint8_t *end)
+{
+    struct record_exemplar exemplar;
+
+    for (unsigned n = 0; record_exemplar_next(&left, &exemplar); n++) {
+        const uint8_t *at = exemplar.labels;
+        struct record_text name, value;
+        int status;
+
+        if (n == RECORD_EXEMPLARS_MAX || at < begin || exemplar.length > RECORD_EXEMPLAR_LABELS ||
+            exemplar.length > (size_t)(end - at))
+            abort();
+        while ((status = record_label_next(&at, exemplar.labels + exemplar.length, &name, &value)) > 0)
+            continue;
+        if (status < 0)
+            abort();
+    }
 }
 
 /* What is read as samples can be encoded in both protocols, all of it and in pieces. */
@@ -144,8 +165,10 @@ static void fuzz_record(const uint8_t *data, size_t size)
     }
     if (record_read(&reader, tight, size))
         while (record_block(&reader) > 0)
-            while (record_sample(&reader, &sample) > 0)
+            while (record_sample(&reader, &sample) > 0) {
+                exemplars_check(record_exemplars(&reader, &sample), tight, tight + size);
                 samples++;
+            }
     flight.samples = record.samples = (uint32_t)samples;
     if (parts_plan(parts, &flight) < 0)
         abort();

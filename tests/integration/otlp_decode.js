@@ -16,6 +16,10 @@ function bits(value) {
     return bytes.toString('hex');
 }
 
+function hex(bytes) {
+    return Buffer.from(bytes ?? []).toString('hex');
+}
+
 function attributes(list) {
     return list.map(({ key, value }) => [key, value.value, value[value.value]]);
 }
@@ -35,6 +39,9 @@ function* points(request) {
                         time: point.timeUnixNano.toString(), start: (point.startTimeUnixNano ?? 0).toString(),
                         int: point.value === 'asInt' ? point.asInt.toString() : null,
                         double: point.value === 'asDouble' ? bits(point.asDouble) : null,
+                        exemplars: point.exemplars.map(one => [
+                            one.timeUnixNano.toString(), one.value === 'asDouble' ? one.asDouble : null, hex(one.traceId), hex(one.spanId),
+                            attributes(one.filteredAttributes)]),
                     };
             }
 }

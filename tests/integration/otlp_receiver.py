@@ -27,7 +27,9 @@ MESSAGES = {
     'Gauge': {1: ('data_points*', 'Point')},
     'Sum': {1: ('data_points*', 'Point'), 2: ('aggregation_temporality', 'int32'), 3: ('is_monotonic', 'bool')},
     'Point': {2: ('start_time_unix_nano', 'fixed64'), 3: ('time_unix_nano', 'fixed64'), 4: ('as_double?', 'double'),
-              6: ('as_int?', 'sfixed64'), 7: ('attributes*', 'KeyValue'), 8: ('flags', 'uint32')},
+              5: ('exemplars*', 'Exemplar'), 6: ('as_int?', 'sfixed64'), 7: ('attributes*', 'KeyValue'), 8: ('flags', 'uint32')},
+    'Exemplar': {2: ('time_unix_nano', 'fixed64'), 3: ('as_double?', 'double'), 4: ('span_id', 'bytes'), 5: ('trace_id', 'bytes'),
+                 6: ('as_int?', 'sfixed64'), 7: ('filtered_attributes*', 'KeyValue')},
     'Response': {1: ('partial_success?', 'PartialSuccess')},
     'PartialSuccess': {1: ('rejected_data_points', 'int64'), 2: ('error_message', 'string')},
     'Status': {1: ('code', 'int32'), 2: ('message', 'string')},
@@ -77,6 +79,14 @@ def attributes(where, given):
         found[attribute.key] = attribute.value.string_value
     return found
 
+def one_exemplar(name, exemplar):
+    if not exemplar.HasField('as_double') or exemplar.HasField('as_int'): violation('an exemplar without a double', name, str(exemplar))
+    for given, length in (exemplar.trace_id, 16), (exemplar.span_id, 8):
+        if given and (len(given) != length or not any(given)): violation('an id', name, given.hex())
+    if abs(exemplar.time_unix_nano / 1e9 - time.time()) > 3600: violation('the time of an exemplar', name, exemplar.time_unix_nano)
+    return [exemplar.time_unix_nano, exemplar.as_double, exemplar.trace_id.hex(), exemplar.span_id.hex(),
+            attributes(name, exemplar.filtered_attributes)]
+
 def one_point(resource, metric, point, kind):
     given = attributes(metric.name, point.attributes)
     flags, time_ns, start_ns = point.flags, point.time_unix_nano, point.start_time_unix_nano
@@ -86,9 +96,11 @@ def one_point(resource, metric, point, kind):
     if integer + double != (not flags): violation('no value, or one too many', metric.name, str(point))
     if integer and kind != 'sum': violation('a gauge with an integer', metric.name, str(point))
     if abs(time_ns / 1e9 - time.time()) > 3600 or time_ns % 1000000: violation('a time', metric.name, time_ns)
+    if point.exemplars and flags: violation('exemplars of no value', metric.name)
     if start_ns and (kind != 'sum' or start_ns > time_ns): violation('a start', metric.name, start_ns)
     return {'name': metric.name, 'kind': kind, 'unit': metric.unit, 'help': metric.description, 'resource': resource, 'labels': given,
             'time': time_ns, 'start': start_ns, 'int': point.as_int if integer else None, 'bits': bits if double else None,
+            'exemplars': [one_exemplar(metric.name, exemplar) for exemplar in point.exemplars],
             'value': repr(point.as_int) if integer else repr(point.as_double) if double else None}
 
 def identity(point):

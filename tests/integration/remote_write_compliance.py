@@ -279,17 +279,91 @@ def version_1():
     return Run('version_1', TEXT, configure={'protocols': ['1.0']}, options='protocol = "1.0"').start().until_passes(6).finish()
 
 
+RESET = """
+# TYPE test_reset_total counter
+test_reset_total COUNT
+# TYPE test_reset_seconds_bucket histogram
+test_reset_seconds_bucket{le="0.5"} COUNT
+test_reset_seconds_bucket{le="+Inf"} COUNT
+# TYPE test_reset_seconds_sum histogram
+test_reset_seconds_sum COUNT.0
+# TYPE test_reset_seconds_count histogram
+test_reset_seconds_count COUNT
+"""
+
+
 def changes():
-    """A series vanishes, a counter starts again, a pass fails."""
-    text = '# TYPE test_gone gauge\ntest_gone{which="one"} 7\n# TYPE test_reset_total counter\ntest_reset_total 100\n'
+    """A series vanishes, a counter and a histogram start again, a pass fails."""
+    text = '# TYPE test_gone gauge\ntest_gone{which="one"} 7' + RESET.replace('COUNT', '100')
     run = Run('changes', text).start().until_passes(3)
-    run.write('# TYPE test_reset_total counter\ntest_reset_total 3\n')
+    run.write(RESET.replace('COUNT', '3'))
     run.until('a stale marker', lambda: run.last('test_gone') == STALE)
     run.until_passes(run.passes() + 2)
     run.write('# FAIL the target is down\n')
     run.until('stale markers of the failed pass', lambda: run.last('test_reset_total') == STALE)
-    run.write('# TYPE test_reset_total counter\ntest_reset_total 4\n')
+    run.write(RESET.replace('COUNT', '4'))
     return run.until('values after it', lambda: run.last('test_reset_total') != STALE).finish()
+
+
+EXEMPLARS_MAX = 8  # of a sample, that are sent
+TRACED = r'''
+# TYPE test_traced_total counter
+# HELP test_traced_total Events
+test_traced_total{which="ids"} 7 # {span_id="00f067aa0ba902b7",trace_id="4bf92f3577b34da6a3ce929d0e0e4736"} 0.5
+test_traced_total{which="values"} 7 # {a="0"} 0 # {a="1"} -1.5 # {a="2"} 1e300 # {a="3"} inf
+test_traced_total{which="custom"} 7 # {zone="z",user="ünïcode",Alpha="a"} 1.5
+test_traced_total{which="longest"} 7 # {text="LONGEST"} 1
+test_traced_total{which="too_long"} 7 # {text="LONGESTx"} 1
+test_traced_total{which="several"} 7 # {trace_id="a"} 1 # {trace_id="b"} 2 # {} 3
+test_traced_total{which="dropped"} 7 # {trace_id="dropped"} 1
+test_traced_total{which="many"} 7 MANY
+test_traced_total{which="timed"} 7 # {trace_id="timed"} 2 EVENT
+test_traced_total{which="none"} 7
+# TYPE test_traced_seconds_bucket histogram
+# UNIT test_traced_seconds_bucket seconds
+# HELP test_traced_seconds_bucket How long
+test_traced_seconds_bucket{le="0.1"} 1 # {trace_id="fast"} 0.05
+test_traced_seconds_bucket{le="+Inf"} 2 # {trace_id="slow"} 5
+# TYPE test_traced_seconds_sum histogram
+# UNIT test_traced_seconds_sum seconds
+test_traced_seconds_sum 5.05
+# TYPE test_traced_seconds_count histogram
+test_traced_seconds_count 2
+'''
+MANY = ' '.join('# {n="%d"} %d' % (i, i) for i in range(EXEMPLARS_MAX + 3))
+TRACED = TRACED.replace('LONGEST', '日' * 124).replace('MANY', MANY)
+
+
+def with_exemplars(name, options=''):
+    """And a rule that drops a series which has them."""
+    event = int(time.time())
+    rule = ' relabel "drop" { action = "drop" source_labels = { "which" } regex = "dropped" }'
+    run = Run(name, TRACED.replace('EVENT', '%d.2505' % event), QUICK + options + rule)
+    run.event_ms = event * 1000 + 250
+    return run.start().until_passes(6).finish()
+
+
+def exemplars():
+    return with_exemplars('exemplars')
+
+
+def exemplars_1():
+    return with_exemplars('exemplars_1', 'protocol = "1.0"')
+
+
+def exemplars_kept():
+    """Killed while nobody listens: they wait in the queue on disk."""
+    text = '# TYPE test_traced_total counter\ntest_traced_total{which="pass"} pass # {trace_id="of a pass"} 1\n' + TRACED.lstrip()
+    run = Run('exemplars_kept', text.replace(' EVENT', ''))
+    run.start().until_passes(3)
+    run.control.post('configure', {'listening': False})
+    time.sleep(4)
+    run.kill()
+    run.start()
+    time.sleep(3)
+    run.control.post('configure', {'listening': True})
+    falls = lambda: run.control.get('sequence', name='test_pass_total')[0]['falls']
+    return run.until('what was queued', lambda: falls() and run.passes() >= 4).finish()
 
 
 def empty():
@@ -614,12 +688,29 @@ def own_labels_win(run):
 
 
 # ---- start times -------------------------------------------------------------------------------------------------------------
-@case(changes, 'Y timestamps/start_timestamp_for_counters', 'S timestamps/start_before_sample')
-def starts(run):
-    run.rules('start_range', 'start_after_sample', 'start_backwards')
-    samples = [s for s in run.one('test_reset_total')['samples'] if s[1] != STALE]
+def starts_at_reset(run, name, **labels):
+    run.rules('start_range', 'start_after_sample', 'start_backwards', 'start_kind')
+    samples = [s for s in run.one(name, **labels)['samples'] if s[1] != STALE]
     before, after = ([s for s in samples if s[1] in values] for values in ({bits(100.0)}, {bits(3.0), bits(4.0)}))
+    assert len(before) + len(after) == len(samples), samples
     assert before and after and all(before[-1][0] < start <= moment for moment, _, start in after), samples
+    assert {s[2] for s in before} == {0}, samples
+
+
+case(changes, 'Y timestamps/start_timestamp_for_counters', 'S timestamps/start_before_sample')(
+    lambda run: starts_at_reset(run, 'test_reset_total'))
+
+
+@case(changes, 'Y timestamps/start_timestamp_for_histograms')
+def starts_of_histograms(run):
+    """Its parts are counters: each has the start, and all the same one."""
+    parts = [('test_reset_seconds_bucket', {'le': '0.5'}), ('test_reset_seconds_bucket', {'le': '+Inf'}),
+             ('test_reset_seconds_sum', {}), ('test_reset_seconds_count', {})]
+    for name, labels in parts:
+        starts_at_reset(run, name, **labels)
+        assert run.one(name, **labels)['metadata'][0] == 'histogram'
+    starts = {tuple((s[0], s[2]) for s in run.one(name, **labels)['samples']) for name, labels in parts}
+    assert len(starts) == 1, starts
 
 
 @case(changes, 'S timestamps/start_timestamp_zero_handling')
@@ -627,10 +718,6 @@ def no_start(run):
     """A counter that was never seen to start has none, and 0 says so; a gauge has none either."""
     run.rules('start_kind', 'start_range')
     assert {s[2] for s in run.one('test_reset_total')['samples'] if s[1] == bits(100.0)} == {0}
-
-
-not_applicable('the host knows when a counter started again, and histograms are no family of their own there yet',
-               'Y timestamps/start_timestamp_for_histograms')
 
 
 # ---- retry, backoff ----------------------------------------------------------------------------------------------------------
@@ -867,12 +954,119 @@ def metadata_with_samples(run):
 
 
 # ---- exemplars, histograms ---------------------------------------------------------------------------------------------------
-not_applicable('no plugin can give an exemplar: the contract has none',
-               'Y exemplars/trace_id', 'Y exemplars/span_id', 'M exemplars/value', 'M exemplars/timestamp',
-               'M exemplars/label_refs_valid', 'Y exemplars/custom_labels', 'Y exemplars/on_histogram', 'M exemplars/labels_even',
-               'Y exemplars/multiple_per_series', 'Y combined/samples_with_exemplars',
-               'Y combined/histogram_with_metadata_and_exemplars')
-not_applicable('no plugin can give a native histogram: the contract has none; classic ones are series',
+def given_exemplars(run, name, **labels):
+    """Labels, value and time of the exemplars of a series; a time that is that of a sample is 'its'."""
+    series = run.one(name, **labels)
+    times = {sample[0] for sample in series['samples']}
+    return [(dict(map(tuple, pairs)), struct.unpack('<d', struct.pack('<Q', value))[0], 'its' if moment in times else moment)
+            for moment, value, pairs in series['exemplars']]
+
+
+def has_exemplars(run, wanted, name, **labels):
+    """Exactly these, in their order, with every sample; but perhaps not with the first, which may be what was current before."""
+    series, given = run.one(name, **labels), given_exemplars(run, name, **labels)
+    assert [one[:2] for one in given] == wanted * (len(given) // len(wanted)), (name, labels, given)
+    assert len(series['samples']) >= 4 and len(given) >= len(wanted) * (len(series['samples']) - 1), (name, labels, given)
+    assert {one[2] for one in given} == {'its'}, (name, labels, given)
+
+
+IDS = {'span_id': '00f067aa0ba902b7', 'trace_id': '4bf92f3577b34da6a3ce929d0e0e4736'}
+EXEMPLAR_RULES = 'exemplar_time', 'exemplar_labels', 'time_future', 'symbol_ref', 'refs_odd', 'label_order', 'label_repeated', \
+                 'label_value_empty', 'label_name_empty', 'label_name_format', 'series_empty', 'series_mixed'
+
+
+def some_exemplars(run):
+    """The rules hold of all requests, which tells of exemplars only if there were some in each that has the counter."""
+    assert any(request['exemplars'] > 5 for request in run.requests), [request['exemplars'] for request in run.requests]
+    run.rules(*EXEMPLAR_RULES)
+
+
+@case(exemplars, 'Y exemplars/trace_id', 'Y exemplars/span_id', 'Y combined/samples_with_exemplars')
+def exemplars_have_ids(run):
+    some_exemplars(run)
+    has_exemplars(run, [(IDS, 0.5)], 'test_traced_total', which='ids')
+    run.gapless()
+
+
+@case(exemplars, 'M exemplars/value')
+def exemplars_have_values(run):
+    wanted = [({'a': str(i)}, value) for i, value in enumerate((0.0, -1.5, 1e300, math.inf))]
+    has_exemplars(run, wanted, 'test_traced_total', which='values')
+
+
+@case(exemplars, 'M exemplars/timestamp')
+def exemplars_have_times(run):
+    """The one that was given, or that of the pass."""
+    some_exemplars(run)
+    given = given_exemplars(run, 'test_traced_total', which='timed')
+    assert given == [({'trace_id': 'timed'}, 2.0, run.event_ms)], (given, run.event_ms)
+    has_exemplars(run, [({'user': 'ünïcode', 'zone': 'z', 'Alpha': 'a'}, 1.5)], 'test_traced_total', which='custom')
+
+
+rule_cases(exemplars, {'M exemplars/label_refs_valid': 'symbol_ref symbols_unused symbols_repeated',
+                       'M exemplars/labels_even': 'refs_odd'})
+
+
+@case(exemplars, 'Y exemplars/custom_labels')
+def exemplars_have_other_labels(run):
+    has_exemplars(run, [({'user': 'ünïcode', 'zone': 'z', 'Alpha': 'a'}, 1.5)], 'test_traced_total', which='custom')
+    has_exemplars(run, [({'text': '日' * 124}, 1.0)], 'test_traced_total', which='longest')
+    assert not run.one('test_traced_total', which='too_long')['exemplars']
+
+
+@case(exemplars, 'Y exemplars/on_histogram', 'Y combined/histogram_with_metadata_and_exemplars')
+def exemplars_of_buckets(run):
+    some_exemplars(run)
+    run.rules('metadata_type', 'metadata_conflict')
+    for le, wanted in ('0.1', [({'trace_id': 'fast'}, 0.05)]), ('+Inf', [({'trace_id': 'slow'}, 5.0)]):
+        has_exemplars(run, wanted, 'test_traced_seconds_bucket', le=le)
+        metadata = run.one('test_traced_seconds_bucket', le=le)['metadata']
+        assert metadata == ['histogram', 'How long', 'seconds'], metadata
+    for part in 'sum', 'count':
+        assert not run.one('test_traced_seconds_' + part)['exemplars']
+
+
+@case(exemplars, 'Y exemplars/multiple_per_series')
+def several_exemplars(run):
+    has_exemplars(run, [({'trace_id': 'a'}, 1.0), ({'trace_id': 'b'}, 2.0), ({}, 3.0)], 'test_traced_total', which='several')
+    has_exemplars(run, [({'n': str(i)}, float(i)) for i in range(EXEMPLARS_MAX)], 'test_traced_total', which='many')
+
+
+@case(exemplars, 'M own/exemplars_of_dropped_series_are_dropped')
+def exemplars_of_dropped_series(run):
+    """A rule drops the series; the one that was published before it must not get them."""
+    assert not any(['which', 'dropped'] in series['labels'] for series in run.series)
+    assert 'dropped' not in json.dumps([series['exemplars'] for series in run.series])
+    with_some = sorted(dict(map(tuple, series['labels'])).get('which', '') for series in run.series if series['exemplars'])
+    assert with_some == ['', '', 'custom', 'ids', 'longest', 'many', 'several', 'timed', 'values'], with_some
+
+
+@case(exemplars_1, 'M own/exemplars_in_version_1')
+def exemplars_of_version_1(run):
+    assert set(run.versions()) == {'1.0'}, run.versions()
+    some_exemplars(run)
+    for check in (exemplars_have_ids, exemplars_have_values, exemplars_have_times, exemplars_have_other_labels, several_exemplars,
+                  exemplars_of_dropped_series):
+        check(run)
+    has_exemplars(run, [({'trace_id': 'slow'}, 5.0)], 'test_traced_seconds_bucket', le='+Inf')
+
+
+@case(exemplars_kept, 'M own/exemplars_survive_a_kill_in_the_queue')
+def kept_exemplars(run):
+    """Every sample has its own, but perhaps the first of each life."""
+    some_exemplars(run)
+    run.gapless(restarts=1)
+    series = run.one('test_traced_total', which='pass')
+    times = [sample[0] for sample in series['samples']]
+    values = [number(sample) for sample in series['samples']]
+    first = {times[0], *(b for a, b, x, y in zip(times, times[1:], values, values[1:]) if y < x)}
+    assert len(first) == 2 and {exemplar[0] for exemplar in series['exemplars']} >= set(times) - first, series
+    assert [exemplar[0] for exemplar in series['exemplars']] == sorted(exemplar[0] for exemplar in series['exemplars']), series
+    assert {json.dumps(exemplar[2]) for exemplar in series['exemplars']} == {'[["trace_id", "of a pass"]]'}, series
+    assert times.index(max(first)) >= 5, times
+
+
+not_applicable('native histograms are reserved in the design: no plugin can give one, and classic ones are series',
                'Y histograms/positive_buckets', 'Y histograms/negative_buckets', 'Y histograms/zero_buckets', 'M histograms/schema')
 
 

@@ -156,8 +156,11 @@ class Store:
         self.requests += 1
         limit = time.time() * 1000 + FUTURE_MS
         touched = []
-        for identity, samples, histograms, _ in message.series:
+        for identity, samples, histograms, exemplars in message.series:
             series = self.find(identity.labels)
+            for moment, _, _ in exemplars:
+                if moment > limit:
+                    found('time_future', 'an exemplar, %d of %.200r' % (moment, identity.labels))
             last = series.request_time if series.in_request == self.requests else -1 << 63
             for moment in [s[0] for s in samples] + [h.get('timestamp', 0) for h in histograms]:
                 if moment <= last:

@@ -57,6 +57,14 @@ def sample(value=1.0, moment=NOW, start=None):
     return part(2, double(1, value) + integer(2, moment) + (b'' if start is None else integer(3, start)))
 
 
+def exemplar_1(*pairs, moment=NOW):
+    return part(3, b''.join(label(name, value) for name, value in pairs) + double(2, 1) + integer(3, moment))
+
+
+def exemplar_2(*refs, moment=NOW):
+    return part(4, part(1, b''.join(map(varint, refs))) + double(2, 1) + integer(3, moment))
+
+
 def series_1(*pairs, samples=None):
     return part(1, labels(*pairs) + (sample() if samples is None else samples))
 
@@ -224,6 +232,7 @@ BROKEN = {
     'start_after_sample': raw_request(symbols() + series_2(samples=sample(1, NOW, NOW + 1)), '2.0'),
     'start_kind': raw_request(symbols() + series_2(samples=sample(1, NOW, NOW - 1), metadata=metadata_2(2)), '2.0'),
     'exemplar_time': raw_request(symbols() + series_2(samples=sample() + part(4, double(2, 1))), '2.0'),
+    'exemplar_labels': raw_request(series_1(samples=sample() + exemplar_1(('trace_id', 'é' * 121)))),
     'histogram_invalid': raw_request(symbols() + series_2(samples=histogram(length=4)), '2.0'),
     'http_syntax': raw_request(extra='Retry-Attempt : 1\r\n'),
     'http_version': raw_request(line='POST /w HTTP/1.0'),
@@ -265,6 +274,15 @@ MORE = [
     ('label_repeated', raw_request(series_1(('__name__', 'a'), ('b', 'x'), ('c', 'y'), ('b', 'x')))),
     ('series_empty', raw_request(series_1(samples=b''))),
     ('series_empty', raw_request(part(1, labels()))),
+    ('series_empty', raw_request(series_1(samples=exemplar_1(('a', 'x'))))),
+    ('exemplar_time', raw_request(series_1(samples=sample() + exemplar_1(('a', 'x'), moment=NOW // 1000)))),
+    ('exemplar_labels', raw_request(symbols(*SYMBOLS, 'a', 'x' * 128) + series_2(samples=sample() + exemplar_2(7, 8)), '2.0')),
+    ('time_future', raw_request(series_1(samples=sample() + exemplar_1(('a', 'x'), moment=NOW + 3600000)))),
+    ('symbol_ref', raw_request(symbols() + series_2(samples=sample() + exemplar_2(3, 7)), '2.0')),
+    ('refs_odd', raw_request(symbols() + series_2(samples=sample() + exemplar_2(3, 4, 1)), '2.0')),
+    ('label_order', raw_request(series_1(samples=sample() + exemplar_1(('b', 'x'), ('a', 'x'))))),
+    ('label_repeated', raw_request(symbols() + series_2(samples=sample() + exemplar_2(3, 4, 3, 2)), '2.0')),
+    ('label_value_empty', raw_request(series_1(samples=sample() + exemplar_1(('a', ''))))),
     ('content_type', raw_request(Content_Type='application/x-protobuf;proto=io.prometheus.write.v1.Request')),
     ('version_header', raw_request(symbols() + series_2(), '2.0', X_Prometheus_Remote_Write_Version=None)),
     ('user_agent', raw_request(User_Agent='we ir/')),
@@ -287,6 +305,8 @@ GOOD = [
     raw_request(symbols() + series_2(samples=sample(3, NOW + 3, NOW)) + series_2(samples=sample(4, NOW + 4, NOW)), '2.0'),
     raw_request(series_2(samples=sample(STALE, NOW + 5) + part(4, part(1, b'\x07\x08') + double(2, 1) + integer(3, NOW)))
                 + symbols(*SYMBOLS, 'trace_id', 'abc'), '2.0'),
+    raw_request(series_1(('__name__', 'd_total'),
+                         samples=sample() + exemplar_1(('trace_id', 'é' * 120)) + exemplar_1(moment=NOW - 1))),
     raw_request(symbols('', '__name__', 'h', 'How') + series_2((1, 2), histogram(), metadata_2(3, 3, 0)), '2.0'),
     raw_request(series_1(('Upper', '1'), ('__name__', 'b'), ('lower', 'ü\n"\\'))),
     raw_request(Content_Type='application/x-protobuf;proto=prometheus.WriteRequest', body=series_1(('__name__', 'c'))),
@@ -409,7 +429,7 @@ def sequences():
 for good in GOOD:
     send(good)
 check('good requests break no rule', reported(len(GOOD)) == set(), CONTROL.get('status')['violations'])
-check('and are taken', CONTROL.get('status')['samples'] == 10, CONTROL.get('status'))
+check('and are taken', CONTROL.get('status')['samples'] == 13, CONTROL.get('status'))
 CONTROL.post('script', [])
 for rule, requests in BROKEN.items():
     break_rule(rule, requests)

@@ -15,6 +15,7 @@ import re
 import struct
 
 SAMPLES_MAX = 10000
+EXEMPLAR_CHARACTERS_MAX = 128
 RULES = {
     # protobuf
     'protobuf_cut': ('must', 'a field ends after its message'),
@@ -56,7 +57,8 @@ RULES = {
     'start_after_sample': ('should', 'a start time after the sample'),
     'start_kind': ('should', 'a start time of what does not count'),
     # exemplars, native histograms
-    'exemplar_time': ('must', 'an exemplar without a time'),
+    'exemplar_time': ('must', 'an exemplar without a time in milliseconds since 1970'),
+    'exemplar_labels': ('must', 'an exemplar with labels of more than 128 characters'),
     'histogram_invalid': ('must', 'a native histogram that contradicts itself'),
 }
 STALE = 0x7ff0000000000002
@@ -508,6 +510,8 @@ class Reader:
                 labels = self.pairs(entry['labels_refs'], symbols, found)
                 identity.refs.extend(entry['labels_refs'])
             check_labels(labels, found, 'exemplar')
+            if sum(len(name) + len(value) for name, value in labels) > EXEMPLAR_CHARACTERS_MAX:
+                found('exemplar_labels', '%.200r' % (labels,))
             if not in_ms(entry.get('timestamp', 0)):
                 found('exemplar_time', '%d of %.200r' % (entry.get('timestamp', 0), identity.labels))
             read.append((entry.get('timestamp', 0), entry.get('value', 0), labels))

@@ -53,6 +53,8 @@ cat > "$scratch/values" <<'EOF2'
 seq_total pass
 # TYPE hostile gauge
 hostile{table="or|der;s@#, é=x\n",q="~1.5 \\ \"",name="n"} 3
+# TYPE traced_total counter
+traced_total 7 # {trace_id="a"} 0.5 # {} 2
 # TYPE exact gauge
 exact 18446744073709551615
 # TYPE below gauge
@@ -87,6 +89,7 @@ check "that it does not close is told, once" [ "$(log_count 'graphite/plain: loc
 check "and not of the other" [ "$(log_count 'graphite/tagged: .* does not close connections')" = 0 ]
 check "labels as tags, made clean" has tagged 'hostile;instance=here;job=weir;exported_name=n;q=_1\.5_\\_";table=or\|der_s@#,__=x_ 3'
 check "labels in names, made clean" has plain 'weir\.here\.hostile\.cluster\.c\.job\.weir\.name\.n\.q\._1_5____\.table\.or_der_s______x_ 3'
+check "a counter with exemplars" has tagged 'traced_total;instance=here;job=weir 7'
 check "numbers" has tagged 'exact;instance=here;job=weir 1\.8446744073709552e\+19'
 check "negative ones" has tagged 'below;instance=here;job=weir -5\.25'
 check "large ones" has tagged 'most;instance=here;job=weir -1e\+?300'
@@ -97,6 +100,7 @@ wait_until "the end of a series is counted" metric_at_least 1 weir_graphite_samp
 check "the ledger balances" balanced
 check "every line is strict" strict tagged
 check "and by the template" strict plain
+check "exemplars are no lines" sh -c "! grep ^traced '$scratch/tagged.points' | grep -v ' 7 [0-9]*\$'"
 check "nothing failed" sum_is 0 weir_graphite_samples_failed_total
 
 # ---- A receiver that goes away and comes back, is stopped, or killed while it reads ----

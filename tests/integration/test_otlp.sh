@@ -65,7 +65,7 @@ for line in open(sys.argv[1]):
         _, what, name, text = line.rstrip('\n').split(' ', 3)
         families.setdefault(name, {'HELP': '', 'UNIT': '', 'TYPE': ''})[what] = text
         continue
-    name, labels, value = re.fullmatch(r'(\w+)(?:\{(.*)\})? (\S+)\n', line).groups()
+    name, labels, value = re.fullmatch(r'(\w+)(?:\{(.*)\})? (\S+)\n', re.sub(r' # \{.*', '', line)).groups()
     labels = dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels or ''))
     labels = {k: re.sub(r'\\(.)', lambda m: '\n' if m[1] == 'n' else m[1], v) for k, v in labels.items()}
     resource = {'cluster': labels.pop('cluster', 'c1'), 'service.name': labels.pop('job', 'weir'), 'service.instance.id': labels.pop('instance', 'here')}
@@ -106,11 +106,13 @@ def theirs(point):
         point[name] = {key: value for key, _, value in point[name]}
     assert point['scope'] == 'weir' and point['version'], point
     assert point['cumulative'] == point['monotonic'] == (point['kind'] == 'sum'), point
+    exemplars = [[int(time), value, trace, span, {key: text for key, kind, text in given if kind == 'stringValue'}]
+                 for time, value, trace, span, given in point['exemplars']]
     return (point['name'], point['kind'], point['unit'], point['help'], point['resource'], point['attributes'], int(point['time']),
-            int(point['start']), point['int'] and int(point['int']), point['double'], point['flags'])
+            int(point['start']), point['int'] and int(point['int']), point['double'], point['flags'], exemplars)
 def ours(point):
     return (point['name'], point['kind'], point['unit'], point['help'], point['resource'], point['labels'], point['time'],
-            point['start'], point['int'], point['bits'], int(point['value'] is None))
+            point['start'], point['int'], point['bits'], int(point['value'] is None), point['exemplars'])
 bodies, decoded = ([json.loads(line) for line in open(path)] for path in sys.argv[1:])
 assert len(bodies) == len(decoded) > 10, (len(bodies), len(decoded))
 points = []
@@ -123,7 +125,8 @@ for body, other in zip(bodies, decoded):
 for what, wanted in {'an end': lambda p: p[10] == 1, 'a start': lambda p: p[7] > 0, 'beyond 2^53': lambda p: p[8] == 2**53 + 1,
                      'the greatest integer': lambda p: p[8] == 2**63 - 1, 'beyond it': lambda p: p[1] == 'sum' and p[9] == '43e0000000000000',
                      'a double': lambda p: p[9] == '3fb999999999999a', 'a NaN': lambda p: p[9] and p[9].startswith('7ff8'),
-                     'a unit': lambda p: p[2] == '{transactions}'}.items():
+                     'a unit': lambda p: p[2] == '{transactions}', 'exemplars': lambda p: len(p[11]) == 2 and p[11][0][2],
+                     'an exemplar of a double': lambda p: p[11] and p[1] == 'gauge'}.items():
     assert any(map(wanted, points)), what
 print(len(bodies), 'bodies,', len(points), 'points')
 EOF2
@@ -167,6 +170,10 @@ lag_seconds 0.25
 age 7
 # TYPE build_info info
 build_info{version="1"} 1
+# TYPE traced_total counter
+traced_total 7 # {span_id="00f067aa0ba902b7",trace_id="4bf92f3577b34da6a3ce929d0e0e4736",user="ü"} 0.5 # {trace_id="short"} -2
+# TYPE traced_seconds_bucket histogram
+traced_seconds_bucket{le="+Inf"} 2 # {trace_id="4BF92F3577B34DA6A3CE929D0E0E4736"} 5
 # TYPE many gauge
 EOF2
     for i in $(seq 300); do echo "many{number=\"$i\",schemaname=\"public\"} $i.5"; done
@@ -190,6 +197,9 @@ start_weir "$scratch/weir.conf" || exit 1
 wait_until "points come" complete 10
 wait_until "every series is as the source has it" same_as_source
 touch "$scratch/r.bodies"
+check "exemplars, with ids and without" has '.name == "traced_total" and [.exemplars[][1:]] == [[0.5, "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", {"user": "ü"}], [-2, "", "", {"trace_id": "short"}]] and .exemplars[0][0] == .time'
+check "exemplars of buckets" has '.name == "traced_seconds_bucket" and [.exemplars[][1:]] == [[5, "4bf92f3577b34da6a3ce929d0e0e4736", "", {}]]'
+check "exemplars of nothing else" sh -c "! jq -e -n 'first(inputs | select((.name | startswith(\"traced_\") | not) and .exemplars != []))' '$scratch/r.points'"
 check "figures of weir itself come, too" has '.name == "weir_otlp_sent_bytes_total" and .unit == "By" and .kind == "sum" and .labels.endpoint == "main"'
 sed '/gone/d' "$scratch/values" > "$scratch/values.new" && mv "$scratch/values.new" "$scratch/values"
 wait_until "the end of a series is a flag" has '.name == "gone" and .value == null'

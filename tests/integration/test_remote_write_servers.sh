@@ -9,13 +9,14 @@ victoria_port=$(free_port)
 echo 'global: { scrape_interval: 1h }' > "$scratch/prometheus.yml"
 start_prometheus() {
     prometheus --config.file="$scratch/prometheus.yml" --storage.tsdb.path="$scratch/tsdb" --web.enable-remote-write-receiver \
+        --enable-feature=exemplar-storage \
         --web.listen-address="127.0.0.1:$prometheus_port" >>"$scratch/prometheus.log" 2>&1 &
     prometheus_pid=$!
 }
 start_prometheus
 victoria-metrics -storageDataPath="$scratch/victoria" -httpListenAddr="127.0.0.1:$victoria_port" -retentionPeriod=1d >"$scratch/victoria.log" 2>&1 &
 
-# 300 gauges of all sizes and signs, a counter of the passes, texts that need care.
+# 300 gauges of all sizes and signs, a counter of the passes, texts that need care, exemplars.
 python3 - "$scratch/script" <<'PYTHON'
 import random, sys
 random.seed(7)
@@ -26,6 +27,7 @@ with open(sys.argv[1], 'w', encoding='utf-8') as file:
         file.write('test_value{n="%d"} %r\n' % (n, value))
     file.write('# TYPE test_text gauge\ntest_text{text="日本語 \\"\\\\ {}=,",Upper="x",_under="y"} 1\n# TYPE test_gone gauge\ntest_gone 1\n')
     file.write('# TYPE test_infinite gauge\ntest_infinite{sign="+"} +Inf\ntest_infinite{sign="-"} -Inf\n')
+    file.write('# TYPE traced_total counter\ntraced_total pass # {span_id="b7ad6b7169203331",user="ünïcode"} 0.25\n')
 PYTHON
 cat > "$scratch/weir.conf" <<EOF
 plugins = { "script", "remote_write" }
@@ -62,7 +64,7 @@ else:
         stored['test_' + labels.pop('__name__')[3:], tuple(sorted(labels.items()))] = list(zip(series['timestamps'], map(float, series['values'])))
 expected = {}
 for line in open(script, encoding='utf-8'):
-    if line[0] == '#': continue
+    if line[0] == '#' or line.startswith('traced'): continue
     name, text, value = re.match(r'(\w+)(?:\{(.*)\})? (\S+)$', line).groups()
     labels = {k: v.replace('\\"', '"').replace('\\\\', '\\') for k, v in re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', text or '')}
     labels.update(cluster='c', job='weir', instance=host)
@@ -96,6 +98,17 @@ grep -v test_gone "$scratch/script" > "$scratch/script.new" && mv "$scratch/scri
 wait_until "and stale once it is gone" query_is test_gone ""
 check "others are not" query_is 'test_infinite{sign="+"}' +Inf
 wait_until "what weir says of itself came too" query_is 'weir_remote_write_samples_failed_total{endpoint="prometheus",reason="rejected"}' 0
+
+exemplars() { # LEAST: Prometheus has so many, one of each pass
+    curl -sf --data-urlencode 'query=traced_total{cluster="c"}' -d "start=$(($(date +%s) - 3600))&end=$(($(date +%s) + 60))" \
+        "http://127.0.0.1:$prometheus_port/api/v1/query_exemplars" | python3 -c '
+import json, sys
+(series,) = json.load(sys.stdin)["data"]
+times = [e["timestamp"] for e in series["exemplars"]]
+assert len(times) > int(sys.argv[1]) and times == sorted(set(times)), times
+assert all(e["labels"] == {"span_id": "b7ad6b7169203331", "user": "ünïcode"} and float(e["value"]) == 0.25 for e in series["exemplars"])' "$1"
+}
+wait_until "exemplars are in Prometheus" exemplars 10
 
 # Prometheus is away, and weir is killed meanwhile.
 stored_before=$(query 'count_over_time(test_pass_total[1h])')

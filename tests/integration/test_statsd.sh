@@ -101,6 +101,8 @@ nothing NaN
 nothing{a="b"} +Inf
 # TYPE zero gauge
 zero -0.0
+# TYPE traced_total counter
+traced_total $2 # {trace_id="a"} 1000 # {} 2000
 # TYPE build_info info
 build_info{version="1.2"} 1
 # TYPE unknown unknown
@@ -133,6 +135,7 @@ check "labels in names" state plain "c['hostile_total.q.1_5____.table.or_der_s__
 check "labels as tags" state tagged "c['hostile_total|#q:1.5____,table:or_der_s_____x,env:test'] == 7"
 check "a template" state unix "c['db1.1_5____.hostile_total.table.or_der_s_____x'] == 7"
 check "what metrics leaves out" state unix "set(g) == {'db1.seq'}"
+check "exemplars are no values" state plain "c['traced_total'] == 7"
 check "an unchanged counter has no lines" state plain "'still_total' not in c and 'broken_total' not in c"
 check "numbers" state plain "g['exact'] == 18446744073709551615 and g['least'] == 5e-324 and float(g['most']) == -1e300 and g['zero'] == 0"
 check "what is no number is not sent" state plain "not any(k.startswith('nothing') for k in g)"

@@ -110,6 +110,8 @@ static void read_sample(struct state *state, const struct weir_sample *sample)
     struct weir_series_info info = {.size = sizeof(info)};
     const uint32_t flags = weir_sample_flags(sample), id = weir_sample_series(sample);
 
+    if (flags & WEIR_S_EXEMPLAR)
+        return;
     if (flags & WEIR_S_MARK) {
         state->counts[WRONG] += id >= IDS || (state->last && state->number_of[id] != state->last);
         state->last = 0;

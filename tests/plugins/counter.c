@@ -36,7 +36,7 @@ static int consume(void *given, const struct weir_batch *batch)
             state->stale++;
         else if (flags & WEIR_S_RELEASED)
             state->released++;
-        else
+        else if (!(flags & WEIR_S_EXEMPLAR))
             state->values++;
     }
     return WEIR_OK;

@@ -116,8 +116,11 @@ START_TEST(many)
     }
     for (int time = 0; time < 2; time++)
         for (int i = 0; i < 20; i++)
-            for (int f = 0; f < 3; f++)
+            for (int f = 0; f < 3; f++) {
                 ck_assert_int_eq(record_add(&writer, &families[f], labels[i], time * 1000, RECORD_U64, (uint64_t)(i * 3 + f), 0), 1);
+                for (int n = 0; n < i % 3; n++) /* exemplars, which are no lines */
+                    ck_assert_int_eq(record_add_exemplar(&writer, 5, 5, labels[i]->bytes, labels[i]->length), 1);
+            }
     payload = record_end(&writer, &length);
     ck_assert_int_eq(lines_encode(lines, payload, length, &out), 0);
     ck_assert_uint_eq(out.samples, 120);

@@ -40,6 +40,27 @@ static Otlp__Request *request_of(const struct parts_body *body)
     return request;
 }
 
+struct exemplar {
+    const char *labels[7]; /* names and values, NULL */
+    double value;
+    int64_t time_ms;
+};
+static struct exemplar exemplars[RECORD_EXEMPLARS_MAX]; /* of the next sample */
+static size_t nexemplars;
+
+static void exemplars_add(struct record_writer *writer)
+{
+    for (size_t i = 0; i < nexemplars; i++) {
+        struct record_labels *labels = labels_of(exemplars[i].labels);
+
+        ck_assert_int_eq(record_add_exemplar(writer, exemplars[i].time_ms, bits_of(exemplars[i].value), labels->bytes,
+                                             labels->length),
+                         1);
+        free(labels);
+    }
+    nexemplars = 0;
+}
+
 /* The request of a flight of one sample; to be freed. */
 static Otlp__Request *sample_request(struct record_family *family, const char *const *pairs, enum record_value kind, uint64_t bits,
                                      int64_t start_ms)
@@ -58,6 +79,7 @@ static Otlp__Request *sample_request(struct record_family *family, const char *c
     record_begin(&writer);
     family->turn = 0;
     ck_assert_int_eq(record_add(&writer, family, labels, TIME_MS, kind, bits, start_ms), 1);
+    exemplars_add(&writer);
     flight.bytes = record_end(&writer, &record.length);
     ck_assert_int_eq(encode(encoder, &flight, &window, &body), 0);
     ck_assert_uint_eq(body.samples, 1);
@@ -174,6 +196,58 @@ START_TEST(types_of_values)
     }
 }
 
+static void bytes_are(const ProtobufCBinaryData *got, const char *wanted, size_t length)
+{
+    ck_assert_uint_eq(got->len, length);
+    ck_assert(!length || memcmp(got->data, wanted, length) == 0);
+}
+
+/* At an integer, and at a double; ids are bytes if they are ids, else attributes. */
+START_TEST(exemplars_of_points)
+{
+    static const struct {
+        struct exemplar given;
+        const char *trace, *span, *attributes[7];
+    } cases[] = {
+        {{{"span_id", "00f067aa0ba902B7", "trace_id", "4bf92f3577b34da6a3ce929d0e0e4736", NULL}, 0.5, TIME_MS - 7},
+         "\x4b\xf9\x2f\x35\x77\xb3\x4d\xa6\xa3\xce\x92\x9d\x0e\x0e\x47\x36", "\x00\xf0\x67\xaa\x0b\xa9\x02\xb7", {NULL}},
+        {{{"span_id", "00f067aa0ba902b", "trace_id", "4bf92f3577b34da6a3ce929d0e0e473g", "user", "\xc3\xa9", NULL}, -INFINITY,
+          TIME_MS},
+         NULL, NULL, {"span_id", "00f067aa0ba902b", "trace_id", "4bf92f3577b34da6a3ce929d0e0e473g", "user", "\xc3\xa9", NULL}},
+        {{{"span_id", "0000000000000000", "trace_id", "00000000000000000000000000000000", NULL}, 1, 1},
+         NULL, NULL, {"span_id", "0000000000000000", "trace_id", "00000000000000000000000000000000", NULL}},
+        {{{"Trace_id", "4bf92f3577b34da6a3ce929d0e0e4736", NULL}, 1, 1}, NULL, NULL,
+         {"Trace_id", "4bf92f3577b34da6a3ce929d0e0e4736", NULL}},
+        {{{NULL}, 0, TIME_MS}, NULL, NULL, {NULL}},
+    };
+    const size_t count = sizeof(cases) / sizeof(cases[0]);
+
+    for (int way = 0; way < 4; way++) {
+        struct record_family family = {.name = "x", .unit = "", .help = "", .kind = way & 1 ? WEIR_COUNTER : WEIR_HISTOGRAM};
+        const Otlp__NumberDataPoint *point;
+        Otlp__Request *request;
+
+        for (nexemplars = 0; nexemplars < count; nexemplars++)
+            exemplars[nexemplars] = cases[nexemplars].given;
+        request = sample_request(&family, PAIRS("a", "1"), way & 2 ? RECORD_U64 : RECORD_F64, way & 2 ? 7 : bits_of(7), 0);
+        point = way & 1 ? metric_of(request)->sum->data_points[0] : metric_of(request)->gauge->data_points[0];
+        ck_assert_double_eq(way == 3 ? (double)point->as_int : point->as_double, 7);
+        attributes_are(point->attributes, point->n_attributes, PAIRS("a", "1"));
+        ck_assert_uint_eq(point->n_exemplars, count);
+        for (size_t i = 0; i < count; i++) {
+            const Otlp__Exemplar *got = point->exemplars[i];
+
+            ck_assert_int_eq((int)got->value_case, OTLP__EXEMPLAR__VALUE_AS_DOUBLE);
+            ck_assert_double_eq(got->as_double, cases[i].given.value);
+            ck_assert_uint_eq(got->time_unix_nano, (uint64_t)cases[i].given.time_ms * 1000000);
+            bytes_are(&got->trace_id, cases[i].trace, cases[i].trace ? 16 : 0);
+            bytes_are(&got->span_id, cases[i].span, cases[i].span ? 8 : 0);
+            attributes_are(got->filtered_attributes, got->n_filtered_attributes, cases[i].attributes);
+        }
+        otlp__request__free_unpacked(request, NULL);
+    }
+}
+
 /* What no signed integer holds is a double, the nearest. */
 START_TEST(beyond_integers)
 {
@@ -241,6 +315,17 @@ static struct record_family families[FAMILIES] = {
 static unsigned came[TABLES][FAMILIES][TIMES];
 static uint64_t last_time[TABLES][FAMILIES];
 
+/* As many as the table's number says, at counters. */
+static void exemplars_of_table(struct record_writer *writer, unsigned table, unsigned family)
+{
+    char text[16];
+
+    snprintf(text, sizeof(text), "e%u", table);
+    for (nexemplars = 0; family == 0 && nexemplars < table % 4; nexemplars++)
+        exemplars[nexemplars] = (struct exemplar){{"table", text}, table + (double)nexemplars / 8, TIME_MS};
+    exemplars_add(writer);
+}
+
 /* Several records of all tables' families at all times; tables are of three jobs. */
 static struct queue_flight flight_make(struct record_labels **labels)
 {
@@ -258,8 +343,10 @@ static struct queue_flight flight_make(struct record_labels **labels)
 
         if (n < TIMES * TABLES * FAMILIES &&
             record_add(&writer, &families[family], labels[table], TIME_MS + time * 15000, RECORD_U64, table * FAMILIES + family,
-                       start_ms) == 1)
+                       start_ms) == 1) {
+            exemplars_of_table(&writer, table, family);
             continue;
+        }
         payload = record_end(&writer, &length);
         memcpy(flight.bytes + flight.length, payload, length);
         flight.records[flight.count++] = (struct queue_record){.offset = flight.length, .length = length,
@@ -305,6 +392,13 @@ static uint64_t points_check(const Otlp__Resource *resource, const Otlp__Metric 
         ck_assert_int_eq(attribute(resource->attributes, resource->n_attributes, "service.name")[1] - '0', (int)(table % 3));
         ck_assert_double_eq(sum ? (double)point->as_int : point->as_double, table * FAMILIES + family);
         ck_assert_uint_eq(point->start_time_unix_nano, sum ? (uint64_t)(TIME_MS - 1000) * 1000000 : 0);
+        ck_assert_uint_eq(point->n_exemplars, sum ? table % 4 : 0);
+        for (size_t n = 0; n < point->n_exemplars; n++) {
+            const Otlp__Exemplar *one = point->exemplars[n];
+
+            ck_assert_double_eq(one->as_double, table + (double)n / 8);
+            ck_assert_int_eq(atoi(attribute(one->filtered_attributes, one->n_filtered_attributes, "table") + 1), (int)table);
+        }
         ck_assert_uint_gt(point->time_unix_nano, last_time[table][family]);
         last_time[table][family] = point->time_unix_nano;
         came[table][family][time]++;
@@ -517,6 +611,7 @@ int main(void)
     tcase_add_test(encoding, gauges);
     tcase_add_test(encoding, sums);
     tcase_add_test(encoding, types_of_values);
+    tcase_add_test(encoding, exemplars_of_points);
     tcase_add_test(encoding, beyond_integers);
     tcase_add_test(encoding, special_values);
     tcase_add_test(encoding, units_of_ucum);

@@ -706,9 +706,11 @@ static void real_record(struct record_writer *writer, uint32_t pass, unsigned ta
         char name[64];
         const char *const pairs[] = {"datname", "orders", "relname", name, "schemaname", table ? "public" : filling, NULL};
         struct record_labels *labels;
+        uint8_t bytes[200], *exemplar;
 
         sprintf(name, "orders_%u_\u65e5\u672c", table);
         labels = labels_of(pairs);
+        exemplar = record_put_label(record_put_label(bytes, "span", "\u65e5"), "trace_id", name);
         for (unsigned f = 0; f < 3; f++) {
             double ratio = 1.0 / (table + pass + 1);
             uint64_t bits = (uint64_t)pass * 7919 + table;
@@ -718,6 +720,8 @@ static void real_record(struct record_writer *writer, uint32_t pass, unsigned ta
             if (f == 2)
                 memcpy(&bits, &ratio, sizeof(bits));
             ck_assert_int_eq(record_add(writer, &families[f], labels, now, f == 2 ? RECORD_F64 : RECORD_U64, bits, now - 1000), 1);
+            for (unsigned n = 0; f < 2 && n < (table + pass) % 3; n++)
+                ck_assert_int_eq(record_add_exemplar(writer, now - n, bits + n, bytes, (size_t)(exemplar - bytes)), 1);
         }
         free(labels);
     }

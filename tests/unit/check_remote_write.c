@@ -131,6 +131,46 @@ static void add_record(struct queue_flight *flight, struct record_writer *writer
     flight->samples += writer->samples;
 }
 
+/* What exemplars a series' value has: more than are taken, none, or a few; with two labels, one or none. */
+static unsigned exemplars_given(uint32_t i)
+{
+    return i % 3 || i % 11 == 7 ? 0 : i % (RECORD_EXEMPLARS_MAX + 3);
+}
+static double exemplar_value(uint32_t i, unsigned n)
+{
+    return n % 4 ? i + n / 8.0 : -INFINITY;
+}
+static int64_t exemplar_time(uint32_t i, unsigned pass, unsigned n)
+{
+    return times[pass] - 100 * n - i;
+}
+static size_t exemplar_labels(uint32_t i, unsigned n, char values[2][40], const char *labels[2][2])
+{
+    sprintf(values[0], "span %u\u20ac", n);
+    sprintf(values[1], "%032x", i * 16 + n);
+    labels[0][0] = "Span";
+    labels[0][1] = values[0];
+    labels[1][0] = "a_table"; /* as a label of the series */
+    labels[1][1] = values[1];
+    return n % 3;
+}
+
+static void add_exemplars(struct record_writer *writer, uint32_t i, unsigned pass)
+{
+    for (unsigned n = 0; n < exemplars_given(i); n++) {
+        char values[2][40];
+        const char *labels[2][2];
+        const size_t count = exemplar_labels(i, n, values, labels);
+        uint8_t bytes[300], *to = bytes;
+
+        for (size_t k = 0; k < count; k++)
+            to = record_put_label(to, labels[k][0], labels[k][1]);
+        ck_assert_int_eq(record_add_exemplar(writer, exemplar_time(i, pass, n), bits_of(exemplar_value(i, n)), bytes,
+                                             (size_t)(to - bytes)),
+                         n < RECORD_EXEMPLARS_MAX);
+    }
+}
+
 /* Two passes of all series. */
 static struct queue_flight flight_make(struct catalog *catalog)
 {
@@ -153,6 +193,7 @@ static struct queue_flight flight_make(struct catalog *catalog)
                 add_record(&flight, &writer);
                 record_begin(&writer);
             }
+            add_exemplars(&writer, i, pass);
         }
     add_record(&flight, &writer);
     record_writer_free(&writer);
@@ -171,7 +212,7 @@ static uint8_t *uncompress(const struct parts_body *encoded, size_t *length)
 }
 
 /* What a sample must be, by its name and the label a_table; counts how often it came. */
-static unsigned came[2][SERIES];
+static unsigned came[2][SERIES], exemplars_came;
 static int64_t last_time[SERIES];
 static uint32_t check_sample(const char *name, const char *table, double value, int64_t time_ms)
 {
@@ -211,6 +252,27 @@ static void check_labels(const char *const (*labels)[2], size_t count)
     ck_assert_uint_eq(at, count);
 }
 
+/* Exemplar `n` of series i at this time, or how many there are of them. */
+static void check_exemplar(uint32_t i, int64_t sample_ms, unsigned n, const char *const (*got)[2], size_t count, double value,
+                           int64_t time_ms)
+{
+    char values[2][40];
+    const char *labels[2][2];
+
+    ck_assert_uint_eq(count, exemplar_labels(i, n, values, labels));
+    for (size_t k = 0; k < count; k++) {
+        ck_assert_str_eq(got[k][0], labels[k][0]);
+        ck_assert_str_eq(got[k][1], labels[k][1]);
+    }
+    ck_assert_uint_eq(bits_of(value), bits_of(exemplar_value(i, n)));
+    ck_assert_int_eq(time_ms, exemplar_time(i, sample_ms == TIME_MS ? 0 : 1, n));
+}
+static void check_exemplars_count(uint32_t i, size_t count)
+{
+    ck_assert_uint_eq(count, exemplars_given(i) < RECORD_EXEMPLARS_MAX ? exemplars_given(i) : RECORD_EXEMPLARS_MAX);
+    exemplars_came += (unsigned)count;
+}
+
 static uint64_t check_1(const struct parts_body *encoded, unsigned *metadata)
 {
     size_t length;
@@ -221,6 +283,7 @@ static uint64_t check_1(const struct parts_body *encoded, unsigned *metadata)
     for (size_t i = 0; i < request->n_timeseries; i++) {
         const Write1__TimeSeries *series = request->timeseries[i];
         const char *labels[10][2];
+        uint32_t number;
         size_t upper;
 
         ck_assert_uint_eq(series->n_samples, 1);
@@ -230,7 +293,18 @@ static uint64_t check_1(const struct parts_body *encoded, unsigned *metadata)
         }
         check_labels((const char *const (*)[2])labels, series->n_labels);
         upper = strcmp(labels[0][0], "Upper") == 0;
-        check_sample(labels[upper][1], labels[upper + 1][1], series->samples[0]->value, series->samples[0]->timestamp);
+        number = check_sample(labels[upper][1], labels[upper + 1][1], series->samples[0]->value, series->samples[0]->timestamp);
+        check_exemplars_count(number, series->n_exemplars);
+        for (size_t n = 0; n < series->n_exemplars; n++) {
+            const Write1__Exemplar *exemplar = series->exemplars[n];
+
+            for (size_t k = 0; k < exemplar->n_labels && k < 10; k++) {
+                labels[k][0] = exemplar->labels[k]->name;
+                labels[k][1] = exemplar->labels[k]->value;
+            }
+            check_exemplar(number, series->samples[0]->timestamp, (unsigned)n, (const char *const (*)[2])labels,
+                           exemplar->n_labels, exemplar->value, exemplar->timestamp);
+        }
     }
     for (size_t i = 0; i < request->n_metadata; i++) {
         const Write1__Metadata *one = request->metadata[i];
@@ -274,6 +348,19 @@ static uint64_t check_2(const struct parts_body *encoded)
         upper = strcmp(labels[0][0], "Upper") == 0;
         number = check_sample(labels[upper][1], labels[upper + 1][1], series->samples[0]->value, series->samples[0]->timestamp);
         ck_assert_int_eq(series->samples[0]->start_timestamp, number % 7 == 1 && number % 11 != 7 ? TIME_MS - 1000 : 0);
+        check_exemplars_count(number, series->n_exemplars);
+        for (size_t n = 0; n < series->n_exemplars; n++) {
+            const Write2__Exemplar *exemplar = series->exemplars[n];
+
+            ck_assert_uint_eq(exemplar->n_labels_refs % 2, 0);
+            for (size_t k = 0; k < exemplar->n_labels_refs && k < 20; k++) {
+                ck_assert_uint_lt(exemplar->labels_refs[k], request->n_symbols);
+                labels[k / 2][k % 2] = request->symbols[exemplar->labels_refs[k]];
+                used[exemplar->labels_refs[k]] = 1;
+            }
+            check_exemplar(number, series->samples[0]->timestamp, (unsigned)n, (const char *const (*)[2])labels,
+                           exemplar->n_labels_refs / 2, exemplar->value, exemplar->timestamp);
+        }
         ck_assert_ptr_nonnull(series->metadata);
         ck_assert_int_eq((int)series->metadata->type, ((const int[]){2, 1, 0, 6, 3, 5, 1})[number % 7]);
         ck_assert_str_eq(request->symbols[series->metadata->help_ref], "Some \"help\"\n\xc3\xa9");
@@ -313,8 +400,9 @@ START_TEST(requests)
         for (enum protocol protocol = PROTOCOL_1; protocol < PROTOCOLS; protocol++) {
             struct encoder *encoder = encoder_new();
             struct parts *parts = parts_new();
-            unsigned metadata = 0;
+            unsigned metadata = 0, exemplars = 0;
 
+            exemplars_came = 0;
             flight.parts = ways[way].parts;
             ck_assert_int_eq(parts_plan(parts, &flight), 0);
             memset(came, 0, sizeof(came));
@@ -342,6 +430,10 @@ START_TEST(requests)
             }
             for (uint32_t i = 1; i < SERIES; i++)
                 ck_assert_msg(came[0][i] == 1 && came[1][i] == 1, "series %u came %u and %u times", i, came[0][i], came[1][i]);
+            for (uint32_t i = 1; i < SERIES; i++)
+                exemplars += exemplars_given(i) < RECORD_EXEMPLARS_MAX ? exemplars_given(i) : RECORD_EXEMPLARS_MAX;
+            ck_assert_uint_eq(exemplars_came, 2 * exemplars);
+            ck_assert_uint_gt(exemplars, 1000);
             ck_assert_uint_eq(metadata, protocol == PROTOCOL_1 ? 7 : 0);
             encoder_free(encoder);
             parts_free(parts);
@@ -472,28 +564,209 @@ START_TEST(records_are_bounded)
     free(labels);
 }
 
+/* How many samples a payload has, and exemplars. */
+static uint32_t count_samples(const uint8_t *payload, size_t length, uint32_t *exemplars)
+{
+    static struct record_reader reader;
+    struct record_sample sample;
+    uint32_t samples = 0;
+
+    *exemplars = 0;
+    if (!record_read(&reader, payload, length))
+        return 0;
+    while (record_block(&reader) > 0)
+        while (record_sample(&reader, &sample) > 0) {
+            struct record_exemplars left = record_exemplars(&reader, &sample);
+            struct record_exemplar exemplar;
+            unsigned of_sample = 0;
+
+            samples++;
+            for (; record_exemplar_next(&left, &exemplar); of_sample++) {
+                const uint8_t *at = exemplar.labels, *end = at + exemplar.length;
+                struct record_text name, value;
+                int status;
+
+                ck_assert(at >= payload && end <= payload + length);
+                while ((status = record_label_next(&at, end, &name, &value)) > 0)
+                    continue;
+                ck_assert_int_eq(status, 0);
+            }
+            ck_assert_uint_le(of_sample, RECORD_EXEMPLARS_MAX);
+            *exemplars += of_sample;
+        }
+    return samples;
+}
+
+/* The longest ones, at every sample that a record has room for: no sample is missing, and none of theirs. */
+START_TEST(exemplars_are_bounded)
+{
+    struct record_labels *labels = calloc(1, sizeof(*labels));
+    struct record_family family = {.name = "x", .unit = "", .help = ""};
+    struct record_writer writer;
+    uint8_t bytes[RECORD_EXEMPLAR_LABELS + 1] = {0}, *to = bytes;
+    uint32_t samples = 0, exemplars = 0, records = 0;
+    size_t length;
+
+    while (to - bytes < (ptrdiff_t)RECORD_EXEMPLAR_LABELS - 12)
+        to = record_put_label(to, "a", "\U0001f600");
+    record_writer_init(&writer, 0);
+    record_begin(&writer);
+    ck_assert_int_eq(record_add_exemplar(&writer, TIME_MS, 0, bytes, 0), 0); /* of no sample */
+    for (unsigned i = 0; i < 3000; i++) {
+        if (record_add(&writer, &family, labels, TIME_MS, i % 2 ? RECORD_F64 : RECORD_U64, UINT64_MAX - i, TIME_MS) == 0) {
+            const uint8_t *payload = record_end(&writer, &length);
+            uint32_t more;
+
+            ck_assert_uint_le(length, RECORD_EXPANDED_MAX + RECORD_EXEMPLARS_MAX * (RECORD_EXEMPLAR_LABELS + 64));
+            ck_assert_uint_eq(count_samples(payload, length, &more), writer.samples);
+            samples += writer.samples;
+            exemplars += more;
+            records++;
+            record_begin(&writer);
+            i--;
+            continue;
+        }
+        ck_assert_int_eq(record_add_exemplar(&writer, TIME_MS, i, bytes, RECORD_EXEMPLAR_LABELS + 1), 0);
+        for (unsigned n = 0; n < RECORD_EXEMPLARS_MAX + 1 && i < 1500; n++)
+            ck_assert_int_eq(record_add_exemplar(&writer, TIME_MS, i, bytes, (size_t)(to - bytes)), n < RECORD_EXEMPLARS_MAX);
+        ck_assert_uint_le(writer.body.length - writer.block, UINT16_MAX);
+    }
+    ck_assert_uint_gt(records, 10);
+    ck_assert_uint_eq(samples + writer.samples, 3000);
+    ck_assert_uint_eq(exemplars, 1500 * RECORD_EXEMPLARS_MAX);
+    record_writer_free(&writer);
+    free(labels);
+}
+
+/* The bytes that README.md describes. */
+START_TEST(format)
+{
+    static const uint8_t label[] = "\x0a\x06\x0a\x01\x61\x12\x01\x62";
+    static const uint8_t plain[] = "\x01\x02\x01x\x00\x00" "\x00\x05\x01\x07\x00\x08\x0a\x06\x0a\x01\x61\x12\x01\x62"
+                                   "\x0e\x00" "\x01\x09" "\x02\x00\x00\x00\x00\x00\x00\xf0\x3f" "\x04\x00\x09";
+    static const uint8_t with[] = "\x01\x02\x01x\x00\x00" "\x00\x05\x01\x07\x00\x08\x0a\x06\x0a\x01\x61\x12\x01\x62"
+                                  "\x1d\x00" "\x01\x09" "\x47\x04\x00\x00\x00\x00\x00\x00\xf0\x3f\x0a\x06\x0a\x01\x61\x12\x01\x62"
+                                  "\x02\x00\x00\x00\x00\x00\x00\xf0\x3f";
+    struct record_labels *labels = calloc(1, sizeof(*labels) + sizeof(label));
+    struct record_family family = {.name = "x", .unit = "", .help = "", .kind = WEIR_COUNTER};
+    struct record_writer writer;
+    const uint8_t *payload;
+    size_t length;
+
+    labels->hash = 7;
+    labels->length = sizeof(label) - 1;
+    memcpy(labels->bytes, label, sizeof(label) - 1);
+    record_writer_init(&writer, 0);
+    for (int way = 0; way < 2; way++) {
+        record_begin(&writer);
+        ck_assert_int_eq(record_add(&writer, &family, labels, 5, RECORD_U64, 9, 0), 1);
+        if (way)
+            ck_assert_int_eq(record_add_exemplar(&writer, 4, bits_of(1), label, sizeof(label) - 1), 1);
+        ck_assert_int_eq(record_add(&writer, &family, labels, 5, RECORD_F64, bits_of(1), 0), 1);
+        if (!way)
+            ck_assert_int_eq(record_add(&writer, &family, labels, 5, RECORD_U64, 0, 9), 1);
+        payload = record_end(&writer, &length);
+        ck_assert_uint_eq(length, way ? sizeof(with) - 1 : sizeof(plain) - 1);
+        ck_assert(way ? memcmp(payload, with, length) == 0 : memcmp(payload, plain, length) == 0);
+    }
+    record_writer_free(&writer);
+    free(labels);
+}
+
+/* Exemplars that go beyond their block, however good what follows is, and more than a sample has. */
+START_TEST(exemplars_refused)
+{
+    static const uint8_t head[] = "\x01\x02\x01x\x00\x00" "\x00\x05\x01\x07\x00\x00", label[] = "\x0a\x06\x0a\x01\x61\x12\x01\x62";
+    uint8_t record[300] = {0}, *to = (uint8_t *)memcpy(record, head, sizeof(head) - 1) + sizeof(head) - 1, *block = to + 2;
+    const uint8_t *end;
+    uint32_t exemplars;
+
+    to = (uint8_t *)memcpy(block, "\x01\x09" "\x47\x04\x00\x00\x00\x00\x00\x00\xf0\x3f", 12) + 12;
+    to = (uint8_t *)memcpy(to, label, sizeof(label) - 1) + sizeof(label) - 1;
+    end = to;
+    for (size_t length = 2; block + length <= end; length++) {
+        block[-2] = (uint8_t)length;
+        ck_assert_uint_eq(count_samples(record, (size_t)(end - record), &exemplars), 1);
+        ck_assert_uint_eq(exemplars, block + length == end);
+    }
+    for (unsigned n = 1; n < 20; n++) {
+        to = block + 2;
+        for (unsigned i = 0; i < n; i++, to += 10)
+            memcpy(to, "\x07\x04\x00\x00\x00\x00\x00\x00\xf0\x3f", 10);
+        memcpy(to, "\x01\x08", 2); /* one sample more */
+        block[-2] = (uint8_t)(to + 2 - block);
+        ck_assert_uint_eq(count_samples(record, (size_t)(to + 2 - record), &exemplars), n > RECORD_EXEMPLARS_MAX ? 1 : 2);
+        ck_assert_uint_eq(exemplars, n > RECORD_EXEMPLARS_MAX ? RECORD_EXEMPLARS_MAX : n);
+    }
+}
+
+/* A record with exemplars, and what can be made of it, with any one bit another. */
+START_TEST(exemplars_flipped)
+{
+    static const struct parts_window window = {.max_samples = 2000, .max_bytes = 1 << 30, .now_ms = 1};
+    struct relabel *relabel = rules(NULL, 0);
+    struct encoder *encoder = encoder_new();
+    struct catalog *catalog;
+    struct record_writer writer;
+    struct queue_record record = {.samples = 1};
+    struct queue_flight flight = {.records = &record, .count = 1, .parts = 1, .samples = 1};
+    uint32_t exemplars, most = 0;
+    uint8_t *tight;
+
+    make_up();
+    catalog = catalog_of(relabel);
+    record_writer_init(&writer, 0);
+    record_begin(&writer);
+    for (uint32_t i = 1; i < 40; i++) {
+        const struct catalog_series *series = catalog_get(catalog, i);
+
+        ck_assert_int_eq(record_add(&writer, series->family, series->labels, TIME_MS, RECORD_U64, i, 0), 1);
+        add_exemplars(&writer, i, 0);
+        most += exemplars_given(i) < RECORD_EXEMPLARS_MAX ? exemplars_given(i) : RECORD_EXEMPLARS_MAX;
+    }
+    tight = record_end(&writer, &record.length);
+    tight = memcpy(malloc(record.length), tight, record.length);
+    flight.bytes = tight;
+    flight.length = record.length;
+    ck_assert_uint_eq(count_samples(tight, record.length, &exemplars), 39);
+    ck_assert_uint_eq(exemplars, most);
+    for (size_t bit = 0; bit < record.length * 8; bit++) {
+        tight[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        ck_assert_uint_le(count_samples(tight, record.length, &exemplars), RECORD_SAMPLES_MAX);
+        for (enum protocol protocol = PROTOCOL_1; protocol < PROTOCOLS; protocol++) {
+            struct parts_body out;
+            size_t length;
+
+            ck_assert_int_eq(encode(encoder, protocol, &flight, &window, &out), 0);
+            if (out.samples)
+                free(uncompress(&out, &length));
+        }
+        tight[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    free(tight);
+    record_writer_free(&writer);
+    encoder_free(encoder);
+    catalog_free(catalog);
+    relabel_free(relabel);
+}
+
 /* Bytes that are no record end it, and nothing is read beyond them. */
 START_TEST(records_cut)
 {
     struct relabel *relabel = rules(NULL, 0);
     struct catalog *catalog;
     struct queue_flight flight;
-    static struct record_reader reader;
-    struct record_sample sample;
+    uint32_t exemplars;
 
     make_up();
     catalog = catalog_of(relabel);
     flight = flight_make(catalog);
-    for (size_t cut = 0; cut < flight.records[0].length; cut += 1 + cut / 50) {
+    for (size_t cut = 0; cut < flight.records[0].length; cut += cut < 8000 ? 1 : 1 + cut / 50) {
         uint8_t *tight = malloc(cut ? cut : 1);
-        uint32_t samples = 0;
 
         memcpy(tight, flight.bytes + flight.records[0].offset, cut);
-        if (record_read(&reader, tight, cut))
-            while (record_block(&reader) > 0)
-                while (record_sample(&reader, &sample) > 0)
-                    samples++;
-        ck_assert_uint_lt(samples, flight.records[0].samples);
+        ck_assert_uint_lt(count_samples(tight, cut, &exemplars), flight.records[0].samples);
+        ck_assert(cut < 2000 || exemplars);
         free(tight);
     }
     queue_flight_free(&flight);
@@ -648,6 +921,7 @@ static struct answer answer_of(const char *headers, struct verdict_written *writ
 START_TEST(verdicts)
 {
 #define WRITTEN "X-Prometheus-Remote-Write-Samples-Written: 5\r\n"
+#define EXEMPLARS_WRITTEN "X-Prometheus-Remote-Write-Exemplars-Written: 7\r\n"
     static const struct {
         int status;
         const char *headers;
@@ -657,6 +931,8 @@ START_TEST(verdicts)
         {200, "", VERDICT_DONE, VERDICT_REENCODE, VERDICT_REENCODE, VERDICT_DONE},
         {204, WRITTEN, VERDICT_DONE, VERDICT_DONE, VERDICT_DONE, VERDICT_DONE},
         {204, "x-prometheus-remote-write-histograms-written: 0\r\n", VERDICT_DONE, VERDICT_DONE, VERDICT_DONE, VERDICT_DONE},
+        {204, EXEMPLARS_WRITTEN, VERDICT_DONE, VERDICT_DONE, VERDICT_DONE, VERDICT_DONE},
+        {400, EXEMPLARS_WRITTEN, VERDICT_REJECTED, VERDICT_REJECTED, VERDICT_REJECTED, VERDICT_REJECTED},
         {301, "Location: http://elsewhere/\r\n", VERDICT_HOLD, VERDICT_HOLD, VERDICT_HOLD, VERDICT_HOLD},
         {400, "", VERDICT_REJECTED, VERDICT_REENCODE, VERDICT_REJECTED, VERDICT_REJECTED},
         {400, WRITTEN, VERDICT_REJECTED, VERDICT_REJECTED, VERDICT_REJECTED, VERDICT_REJECTED},
@@ -712,6 +988,11 @@ START_TEST(headers_of_answers)
     (void)answer_of(WRITTEN, &written);
     ck_assert(written.told);
     ck_assert_uint_eq(written.samples, 5);
+    (void)answer_of(EXEMPLARS_WRITTEN WRITTEN EXEMPLARS_WRITTEN, &written); /* samples are samples alone */
+    ck_assert_uint_eq(written.samples, 5);
+    (void)answer_of(EXEMPLARS_WRITTEN, &written);
+    ck_assert(written.told);
+    ck_assert_uint_eq(written.samples, 0);
     (void)answer_of("X-Prometheus-Remote-Write-Samples-Written: many\r\n", &written);
     ck_assert(!written.told);
     (void)answer_of("HTTP/1.1 103 Early Hints\r\n" WRITTEN "HTTP/1.1 204 No Content\r\n", &written);
@@ -777,6 +1058,10 @@ int main(void)
     tcase_add_test(tests, blocks);
     tcase_add_test(tests, metadata_again);
     tcase_add_test(tests, records_are_bounded);
+    tcase_add_test(tests, format);
+    tcase_add_test(tests, exemplars_are_bounded);
+    tcase_add_test(tests, exemplars_refused);
+    tcase_add_test(tests, exemplars_flipped);
     tcase_add_test(tests, records_cut);
     tcase_add_test(tests, catalog_forgets);
     tcase_add_test(tests, relabelling);
