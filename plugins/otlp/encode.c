@@ -211,7 +211,8 @@ static bool family_make(struct encoder *encoder, struct family *family, const st
     if (unit_length)
         to = put_text(to, 0x1a, unit, unit_length);
     encoder->texts.length = (size_t)(to - encoder->texts.bytes);
-    family->metric = item_of(encoder, &encoder->metrics, offset, resource, view->kind == WEIR_COUNTER);
+    family->metric = item_of(encoder, &encoder->metrics, offset, resource,
+                             view->kind == WEIR_COUNTER || view->kind == WEIR_HISTOGRAM);
     if (family->metric == NONE)
         return false;
     family->resource = resource;

@@ -162,9 +162,9 @@ static bool told_is_due(struct encoder *encoder, const struct record_text *name,
 }
 
 /* WriteRequest.metadata = 3; MetricMetadata: type = 1, metric_family_name = 2, help = 4, unit = 5. */
-static bool metadata_put(struct encoder *encoder, const struct record_family_view *view)
+static bool metadata_put(struct encoder *encoder, const struct record_text *name, const struct record_family_view *view)
 {
-    size_t length = 2 + (1 + record_varint_length(view->name.length) + view->name.length);
+    size_t length = 2 + (1 + record_varint_length(name->length) + name->length);
     uint8_t *to;
 
     length += view->help.length ? 1 + record_varint_length(view->help.length) + view->help.length : 0;
@@ -176,7 +176,7 @@ static bool metadata_put(struct encoder *encoder, const struct record_family_vie
     to = record_put_varint(to, length);
     *to++ = 0x08;
     *to++ = kind_of(view->kind);
-    to = put_field(to, 0x12, &view->name);
+    to = put_field(to, 0x12, name);
     if (view->help.length)
         to = put_field(to, 0x22, &view->help);
     if (view->unit.length)
@@ -185,10 +185,29 @@ static bool metadata_put(struct encoder *encoder, const struct record_family_vie
     return true;
 }
 
+/* That which a part of a histogram or summary has metadata under: x of x_bucket, x_sum and x_count. */
+static struct record_text whole_name(const struct record_family_view *view)
+{
+    static const char *const ends[] = {"_bucket", "_sum", "_count"};
+    struct record_text name = view->name;
+
+    if (view->kind != WEIR_HISTOGRAM && view->kind != WEIR_SUMMARY)
+        return name;
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        const uint32_t length = (uint32_t)strlen(ends[i]);
+
+        if (name.length > length && memcmp(name.at + name.length - length, ends[i], length) == 0) {
+            name.length -= length;
+            break;
+        }
+    }
+    return name;
+}
+
 /* The field with __name__, and the metadata if they are due. */
 static bool family_1(struct encoder *encoder, struct family *family, const struct record_family_view *view, int64_t now_ms)
 {
-    const struct record_text name = {NAME, sizeof(NAME) - 1};
+    const struct record_text name = {NAME, sizeof(NAME) - 1}, whole = whole_name(view);
     size_t length = 2 + name.length + 1 + record_varint_length(view->name.length) + view->name.length;
     uint8_t *to;
 
@@ -203,7 +222,7 @@ static bool family_1(struct encoder *encoder, struct family *family, const struc
     encoder->names.length = (size_t)(to - encoder->names.bytes);
     family->length = (uint32_t)(encoder->names.length - family->offset);
     family->metadata = 0;
-    return !told_is_due(encoder, &view->name, now_ms) || metadata_put(encoder, view);
+    return !told_is_due(encoder, &whole, now_ms) || metadata_put(encoder, &whole, view);
 }
 
 static void labelset_1(struct labelset *labelset, const struct queue_flight *flight, const struct record_labels_view *view)

@@ -9,6 +9,8 @@ import sys
 NAME = re.compile(r'[a-zA-Z_:][a-zA-Z0-9_:]*')
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(,?)')
 NUMBER = re.compile(r'[+-]?(?:\d+(?:\.\d*)?(?:e[+-]?\d+)?|Inf|NaN)$')
+EXEMPLAR = re.compile(r' # \{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)*)\} \S+( \d+(\.\d+)?)?$')
+PARTS = {'histogram': ('_bucket', '_sum', '_count'), 'summary': ('', '_sum', '_count')}
 TEXT_KINDS = {'counter', 'gauge', 'histogram', 'summary', 'untyped'}
 OM_KINDS = {'counter', 'gauge', 'histogram', 'summary', 'unknown', 'info', 'stateset', 'gaugehistogram'}
 
@@ -22,6 +24,7 @@ def read(text, openmetrics):
             raise ValueError('# EOF is not at the end, and only there')
         lines.pop()
     series, kinds, done, family, seen_sample = {}, {}, set(), None, False
+    metrics, metric_before, last_bound = set(), None, None  # of histograms and summaries
     for number, line in enumerate(lines, 1):
         def wrong(what):
             raise ValueError('line %d: %s: %r' % (number, what, line))
@@ -63,11 +66,36 @@ def read(text, openmetrics):
             rest = rest[at + 1:]
         if len({label for label, _ in labels}) != len(labels):
             wrong('label twice')
+        kind = kinds.get(family)
+        exemplar = EXEMPLAR.search(rest)
+        if exemplar:
+            if not openmetrics or not (name.endswith('_bucket') or kind == 'counter'):
+                wrong('an exemplar has no place here')
+            if sum(len(a) + len(re.sub(r'\\(.)', r'\1', b)) for a, b, _ in LABEL.findall(exemplar.group(1))) > 128:
+                wrong('an exemplar is too long')
+            rest = rest[:exemplar.start()]
         if not rest.startswith(' ') or not NUMBER.match(rest[1:]):
             wrong('bad value')
-        kind = kinds.get(family)
-        want = {'counter': family + '_total', 'info': family + '_info'}.get(kind, family) if openmetrics else family
-        if name != want:
+        part = name[len(family or ''):] if kind in PARTS and name.startswith(family) else None
+        if part is not None and part in PARTS[kind]:
+            bound = {'_bucket': 'le', '': 'quantile'}.get(part)
+            bounds = [value for label, value in labels if label == bound]
+            if len(bounds) != (bound is not None):
+                wrong('no bound')
+            metric = family, tuple(sorted(label for label in labels if label[0] != bound))
+            if metric != metric_before and metric in metrics:
+                wrong('lines of a label set are not together')
+            if metric != metric_before:
+                last_bound = float('-inf')
+            if bound:
+                if not float(bounds[0]) > last_bound:
+                    wrong('bounds do not ascend')
+                if openmetrics and bounds[0] != '+Inf' and not re.search('[.e]', bounds[0]):
+                    wrong('a bound is not canonical')
+                last_bound = float(bounds[0])
+            metrics.add(metric)
+            metric_before = metric
+        elif name != ({'counter': family + '_total', 'info': family + '_info'}.get(kind, family) if openmetrics else family):
             wrong('sample does not belong to %s %s' % (kind, family))
         if openmetrics and kind == 'counter' and (rest[1] == '-' or rest[1:] == 'NaN'):
             wrong('counter cannot have this value')

@@ -1181,7 +1181,9 @@ def version_1_histograms(run):
 
 @case(version_1, 'Y rw1_compat/metadata')
 def version_1_metadata(run):
-    assert run.status['metadata'].get('test_requests_total') == ['counter', 'Requests received', ''], run.status['metadata']
+    told = run.status['metadata']
+    assert told.get('test_requests_total') == ['counter', 'Requests received', ''], told
+    assert told['test_seconds'][0] == 'histogram' and not any(name.startswith('test_seconds_') for name in told), told
 
 
 # ---- the older suite ---------------------------------------------------------------------------------------------------------

@@ -109,6 +109,9 @@ for gz in False, True:
         assert families['shop_request_duration_seconds'].type == 'histogram' and len(families['shop_request_duration_seconds'].samples) == 10
 EOF
 check "OpenMetrics' own reader takes both formats, compressed too" /usr/bin/python3 "$scratch/read.py" "$url" "$openmetrics" "$text"
+strict() { curl -sf -H "Accept: $1" "$url/metrics" | python3 "$here/exposition.py" "${@:2}"; }
+check "our own strict reader takes the one" strict "$openmetrics" --openmetrics
+check "and the other" strict "$text"
 check "promtool has nothing against the histogram" sh -c "curl -sf '$url/metrics' | promtool check metrics 2>&1 | grep -E 'shop_(request|items|orders)' && exit 1 || true"
 
 # A Prometheus that keeps exemplars.

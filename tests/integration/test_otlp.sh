@@ -77,12 +77,12 @@ for line in open(sys.argv[2]):
     if key not in wanted: continue
     name, value = wanted[key]
     family = families[name]
-    assert point['kind'] == ('sum' if family['TYPE'] == 'counter' else 'gauge'), point
+    assert point['kind'] == ('sum' if family['TYPE'] in ('counter', 'histogram') else 'gauge'), point
     assert point['unit'] == ucum[family['UNIT']] and point['help'] == family['HELP'], point
     if value != 'pass' and point['value'] is not None:
         whole = re.fullmatch(r'\d+', value)
         number = float(int(value)) if whole else float(value)
-        if family['TYPE'] == 'counter' and whole and int(value) < 1 << 63: assert point['int'] == int(value), (point, value)
+        if family['TYPE'] in ('counter', 'histogram') and whole and int(value) < 1 << 63: assert point['int'] == int(value), (point, value)
         else: assert point['bits'] == bits(number) or number != number and float(point['value']) != float(point['value']), (point, value)
     seen[key] = seen.get(key, 0) + 1
 missing = [key for key in wanted if seen.get(key, 0) < 5]
@@ -126,7 +126,7 @@ for what, wanted in {'an end': lambda p: p[10] == 1, 'a start': lambda p: p[7] >
                      'the greatest integer': lambda p: p[8] == 2**63 - 1, 'beyond it': lambda p: p[1] == 'sum' and p[9] == '43e0000000000000',
                      'a double': lambda p: p[9] == '3fb999999999999a', 'a NaN': lambda p: p[9] and p[9].startswith('7ff8'),
                      'a unit': lambda p: p[2] == '{transactions}', 'exemplars': lambda p: len(p[11]) == 2 and p[11][0][2],
-                     'an exemplar of a double': lambda p: p[11] and p[1] == 'gauge'}.items():
+                     'an exemplar of a double': lambda p: p[11] and p[9]}.items():
     assert any(map(wanted, points)), what
 print(len(bodies), 'bodies,', len(points), 'points')
 EOF2
@@ -173,7 +173,7 @@ build_info{version="1"} 1
 # TYPE traced_total counter
 traced_total 7 # {span_id="00f067aa0ba902b7",trace_id="4bf92f3577b34da6a3ce929d0e0e4736",user="ü"} 0.5 # {trace_id="short"} -2
 # TYPE traced_seconds_bucket histogram
-traced_seconds_bucket{le="+Inf"} 2 # {trace_id="4BF92F3577B34DA6A3CE929D0E0E4736"} 5
+traced_seconds_bucket{le="+Inf"} 2.5 # {trace_id="4BF92F3577B34DA6A3CE929D0E0E4736"} 5
 # TYPE many gauge
 EOF2
     for i in $(seq 300); do echo "many{number=\"$i\",schemaname=\"public\"} $i.5"; done

@@ -223,7 +223,7 @@ START_TEST(exemplars_of_points)
     const size_t count = sizeof(cases) / sizeof(cases[0]);
 
     for (int way = 0; way < 4; way++) {
-        struct record_family family = {.name = "x", .unit = "", .help = "", .kind = way & 1 ? WEIR_COUNTER : WEIR_HISTOGRAM};
+        struct record_family family = {.name = "x", .unit = "", .help = "", .kind = way & 1 ? WEIR_HISTOGRAM : WEIR_GAUGE};
         const Otlp__NumberDataPoint *point;
         Otlp__Request *request;
 
