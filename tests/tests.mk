@@ -30,7 +30,7 @@ tests_unit_check_reload_CPPFLAGS = $(TEST_CPPFLAGS) -DINSTANCE_START_NS=INT64_C\
 tests_unit_check_reload_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS) -ldl
 check_PROGRAMS += tests/unit/check_prometheus
 tests_unit_check_prometheus_SOURCES = tests/unit/check_prometheus.c plugins/prometheus/model.c plugins/prometheus/model.h \
-	plugins/prometheus/parts.c plugins/prometheus/parts.h plugins/prometheus/number.c plugins/prometheus/number.h
+	plugins/prometheus/distribution.c plugins/prometheus/distribution.h plugins/prometheus/number.c plugins/prometheus/number.h
 tests_unit_check_prometheus_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/prometheus
 tests_unit_check_prometheus_LDADD = $(CHECK_LIBS) -lpthread
 check_PROGRAMS += tests/unit/check_queue tests/unit/check_power

@@ -1,6 +1,6 @@
 /* model.h - what there is to show: families, their live series, and values, kept up to date from batches.
  *
- * A histogram or summary is one family, whose series are parts of it (parts.h), in the order of the page.  Of exemplars the last one
+ * A histogram or summary is one family, whose series are parts of it (distribution.h), in the order of the page.  Of exemplars the last one
  * of each series is kept, as text.
  *
  * A label set's text is made once and shared by all its series.  A pass is applied under the lock as a whole: the lock is
@@ -13,7 +13,7 @@
 #ifndef PROMETHEUS_MODEL_H
 #define PROMETHEUS_MODEL_H
 
-#include "parts.h"
+#include "distribution.h"
 
 #include <weir_plugin.h>
 

@@ -1,5 +1,5 @@
-/* parts.c - what of a name and of labels tells the parts of a histogram, and their order; parts.h says why. */
-#include "parts.h"
+/* distribution.c - what of a name and of labels tells the parts of a histogram, and their order; distribution.h says why. */
+#include "distribution.h"
 
 #include <weir_plugin.h>
 

@@ -1,10 +1,10 @@
-/* parts.h - histograms and summaries: several families of the contract that are one on a page.
+/* distribution.h - histograms and summaries: several families of the contract that are one on a page.
  *
  * A page has the lines of one label set together: buckets by their bound, or quantiles, then sum and count (OpenMetrics 1.0, "metrics
  * must not be interleaved").
  */
-#ifndef PROMETHEUS_PARTS_H
-#define PROMETHEUS_PARTS_H
+#ifndef PROMETHEUS_DISTRIBUTION_H
+#define PROMETHEUS_DISTRIBUTION_H
 
 #include <stdbool.h>
 #include <stddef.h>
