@@ -18,6 +18,8 @@
 #define FLUSH_NS (10 * CLOCK_SECOND_NS)
 #define DRAIN_NS (2 * CLOCK_SECOND_NS)       /* for catching up before a task */
 #define TOGETHER_NS (CLOCK_SECOND_NS / 1000)
+#define LANE_KEPT ((size_t)1 << 20)           /* bytes of a lane that it keeps */
+#define LANE_IDLE_NS (CLOCK_SECOND_NS / 10)
 #define WAITING_NS (CLOCK_SECOND_NS / 50)    /* in a wait of a collect, sinks hear so late of a pass that it ended with next_pass */
 #define RETOLD_NS (60 * CLOCK_SECOND_NS)     /* another reason of the same failure is told this often */
 #define SUPERVISE_MIN_NS (CLOCK_SECOND_NS / 5)
@@ -407,10 +409,30 @@ static bool run_once(struct weir_self *self, bool *flush_wanted)
     return any;
 }
 
+/* A lane that nothing comes into for a while gives its memory back, if it is worth it and all sinks have read it.  *idle_ns: since
+ * when, 0 for not yet.  Returns until when to sleep. */
+static int64_t rest_lane(struct weir_self *self, int64_t *idle_ns, int64_t until_ns)
+{
+    struct ring_lane *lane = &self->seat->pass.lane;
+    const int64_t now_ns = clock_now_ns();
+
+    if (!(self->plugin->roles & WEIR_SOURCE) || ring_lane_touched(lane) < LANE_KEPT)
+        return until_ns;
+    if (!*idle_ns)
+        *idle_ns = now_ns;
+    if (now_ns >= *idle_ns + LANE_IDLE_NS) {
+        if (ring_lane_release(lane))
+            return until_ns;
+        *idle_ns = now_ns;
+    }
+    return *idle_ns + LANE_IDLE_NS < until_ns ? *idle_ns + LANE_IDLE_NS : until_ns;
+}
+
 /* Until a task is given, or the object was abandoned. */
 static void run(struct weir_self *self)
 {
     struct ring_wake *wake = &self->seat->wake;
+    int64_t idle_ns = 0;
     bool flush_wanted = false;
 
     while (!self->abandoned) {
@@ -424,13 +446,14 @@ static void run(struct weir_self *self)
         }
         if (run_once(self, &flush_wanted) && !self->abandoned) {
             ring_wake_cancel(wake);
+            idle_ns = 0;
             continue;
         }
         until_ns = self->mode == INSTANCE_RUN ? schedule_next_ns(&self->schedule) : INT64_MAX;
         if (is_sink(self) && self->flush_due_ns < until_ns)
             until_ns = self->flush_due_ns;
         if (!self->abandoned)
-            ring_wake_sleep(wake, ticket, until_ns);
+            ring_wake_sleep(wake, ticket, rest_lane(self, &idle_ns, until_ns));
     }
 }
 

@@ -51,10 +51,13 @@ void ring_writer_attach(struct ring_writer *writer, struct ring_memory *memory)
     writer->intent = atomic_load_explicit(&memory->intent, memory_order_acquire);
     writer->head = writer->tail;
     writer->slot = slot_of(memory, writer->head);
+    writer->reached = 0;
 }
 
 void ring_writer_abort(struct ring_writer *writer)
 {
+    if (writer->reached < writer->slot)
+        writer->reached = writer->slot;
     writer->head = writer->tail;
     writer->slot = slot_of(writer->memory, writer->head);
 }
@@ -317,7 +320,31 @@ void ring_lane_rewind(struct ring_lane *lane)
         return;
     /* Shown to readers by the tail's release. */
     atomic_store_explicit(&writer->memory->origin, writer->tail, memory_order_relaxed);
+    if (writer->reached < writer->slot)
+        writer->reached = writer->slot;
     writer->slot = 0;
+}
+
+size_t ring_lane_touched(const struct ring_lane *lane)
+{
+    const struct ring_writer *writer = &lane->writer;
+
+    return (size_t)(writer->reached < writer->slot ? writer->slot : writer->reached) * sizeof(struct weir_sample);
+}
+
+bool ring_lane_release(struct ring_lane *lane)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), words = (uintptr_t)lane->writer.memory->words;
+    const uintptr_t from = (words + page - 1) & ~(page - 1), to = words + ring_lane_touched(lane);
+
+    if (ring_lane_consumed(lane) != lane->writer.tail)
+        return false;
+    ring_lane_rewind(lane);
+    /* Nobody reads below the tail any more, and readers of the first page, which has the positions too, keep it. */
+    if (to > from)
+        (void)madvise((void *)from, to - from, MADV_DONTNEED);
+    lane->writer.reached = 0;
+    return true;
 }
 
 void ring_lane_abort(struct ring_lane *lane)

@@ -14,7 +14,7 @@
  * older than j, because j < tail was acquired.  No fences: ThreadSanitizer understands all of it.
  *
  * A lane that everybody has read up to its tail may begin again at its first slot (ring_lane_rewind): passes that are read in
- * time touch only as much memory as one of them needs.  Every cursor is then at the new origin or beyond, and sees it with
+ * time touch only as much memory as one of them needs, and between them none (ring_lane_release).  Every cursor is then at the new origin or beyond, and sees it with
  * the tail that follows.
  *
  * struct ring_memory holds no pointers and may live in memory shared between processes; struct ring_lane, around it, lets
@@ -56,6 +56,7 @@ struct ring_writer {
     struct ring_memory *memory;
     uint64_t head;   /* next position to write; head - tail is the open pass */
     uint64_t slot;   /* of head: (head - origin) modulo capacity */
+    uint64_t reached; /* slots that have been written to, up to the last time that slot was 0 */
     uint64_t intent; /* copy of the memory's */
     uint64_t tail;   /* copy of the memory's */
 };
@@ -88,8 +89,10 @@ static inline void ring_claimed(struct ring_writer *writer, size_t run)
 {
     writer->head += run;
     writer->slot += run;
-    if (writer->slot == writer->memory->capacity)
+    if (writer->slot == writer->memory->capacity) {
+        writer->reached = writer->slot;
         writer->slot = 0;
+    }
 }
 /* Shows everything claimed so far to readers, or takes it back. */
 static inline void ring_writer_commit(struct ring_writer *writer)
@@ -157,6 +160,10 @@ void ring_lane_widen(struct ring_lane *lane, uint64_t count);
 void ring_lane_put(struct ring_lane *lane, const struct weir_sample *sample);
 /* Writer, between passes: begins at the first slot again if all that was committed has been consumed. */
 void ring_lane_rewind(struct ring_lane *lane);
+/* The same, and gives the memory of all slots back to the system.  False: somebody has not consumed all of it. */
+bool ring_lane_release(struct ring_lane *lane);
+/* Writer: bytes that it would give back. */
+size_t ring_lane_touched(const struct ring_lane *lane);
 /* Writer, between passes: goes on in a memory of `capacity` samples; a larger one is given back once it was read. */
 void ring_lane_shrink(struct ring_lane *lane, uint64_t capacity);
 /* Any thread: another ceiling, for what grows from now on. */

@@ -65,7 +65,6 @@ void model_free(struct model *model)
     unreserve(model->exemplars, SERIES_MAX * sizeof(*model->exemplars));
     free(model->not_before_ns);
     free(model->sources);
-    free(model->spare);
     pthread_mutex_destroy(&model->lock);
 }
 
@@ -77,8 +76,9 @@ static bool room_for(void *array_pointer, uint32_t *room, uint32_t need, size_t 
 
     if (need <= *room)
         return true;
+    /* Many of these are small: half as much again would be most of the memory that is not used. */
     while (more < need)
-        more += more / 2;
+        more += more / 8;
     larger = realloc(*array, more * size);
     if (!larger)
         return false;
@@ -266,7 +266,7 @@ static void series_remove(struct model *model, uint32_t index)
         text_drop(model, model->exemplars[index]);
     series->has_exemplar = 0;
     model->state[index] = MODEL_STALE;
-    series->handle = 0;
+    series->known = 0;
     if (family->gone * 2 > family->count) {
         uint32_t kept = 0;
 
@@ -292,7 +292,7 @@ static bool series_add(struct model *model, uint32_t handle)
 
     if (model->host->series_info(model->self, handle, &info) < 0)
         return false;
-    if (model->series[index].handle)
+    if (model->series[index].known)
         series_remove(model, index);
     family = family_of(model, &info);
     if (!family || !room_for(&family->slots, &family->room, family->count + 1, sizeof(*family->slots)) ||
@@ -308,7 +308,8 @@ static bool series_add(struct model *model, uint32_t handle)
     }
     text->users++;
     family->label_bytes += text->length;
-    model->series[index] = (struct model_series){.handle = handle, .labelset = info.labelset, .position = family->count & WEIR_SERIES_INDEX,
+    model->series[index] = (struct model_series){.labelset = info.labelset & WEIR_SERIES_INDEX, .generation = (uint8_t)(handle >> 24),
+                                                 .known = 1, .position = family->count & WEIR_SERIES_INDEX,
                                                  .part = part_of(info.kind, info.name, &length), .in_parts = family->in_parts,
                                                  .family = (uint16_t)family->id, .group = (uint16_t)info.group};
     family->unsorted = family->in_parts;
@@ -397,15 +398,20 @@ static void pass_close(struct model *model, struct model_source *source)
         pthread_mutex_unlock(&model->lock);
 }
 
+static uint32_t handle_of(const struct model *model, uint32_t index)
+{
+    return (uint32_t)model->series[index].generation << 24 | index;
+}
+
 static void forget_source(struct model *model, uint32_t source)
 {
     for (uint32_t index = 1; index < model->series_end; index++) {
         struct weir_series_info info = {.size = sizeof(info)};
 
-        if (!model->series[index].handle)
+        if (!model->series[index].known)
             continue;
         /* One that has ended meanwhile is nobody's any more. */
-        if (model->host->series_info(model->self, model->series[index].handle, &info) < 0 || info.source == source)
+        if (model->host->series_info(model->self, handle_of(model, index), &info) < 0 || info.source == source)
             series_remove(model, index);
     }
 }
@@ -419,7 +425,7 @@ static void apply_exemplar(struct model *model, const struct weir_sample *sample
     struct label_text *text;
     size_t count;
 
-    if (series->handle != handle || model->host->exemplar_labels(model->self, (uint32_t)sample->aux, &labels, &count) < 0 ||
+    if (!model_series_is(series, handle) || model->host->exemplar_labels(model->self, (uint32_t)sample->aux, &labels, &count) < 0 ||
         (text = exemplar_make(labels, count, sample)) == NULL)
         return;
     if (series->has_exemplar)
@@ -435,7 +441,7 @@ static void apply(struct model *model, const struct weir_sample *sample, bool sn
     struct model_family *family;
     uint8_t state;
 
-    if (model->series[index].handle != handle) {
+    if (!model_series_is(&model->series[index], handle)) {
         if (flags & (WEIR_S_STALE | WEIR_S_RELEASED) || !series_add(model, handle))
             return;
     }
@@ -501,22 +507,25 @@ static bool of_source(const struct model *model, uint32_t index, uint32_t source
 {
     struct weir_series_info info = {.size = sizeof(info)};
 
-    return model->host->series_info(model->self, model->series[index].handle, &info) >= 0 && info.source == source;
+    return model->host->series_info(model->self, handle_of(model, index), &info) >= 0 && info.source == source;
 }
 
-/* The spare one's, if it is of about the size. */
-static struct model_snapshot *snapshot_memory(struct model *model, size_t lines)
+static struct model_snapshot *snapshot_map(size_t lines)
 {
-    struct model_snapshot *snapshot = model->spare;
+    const size_t bytes = sizeof(struct model_snapshot) + lines * sizeof(struct model_line);
+    struct model_snapshot *snapshot = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
-    model->spare = NULL;
-    if (snapshot && snapshot->room >= lines && snapshot->room / 2 <= lines)
-        return snapshot;
-    free(snapshot);
-    snapshot = malloc(sizeof(*snapshot) + lines * sizeof(snapshot->lines[0]));
-    if (snapshot)
-        snapshot->room = lines;
+    if (snapshot == MAP_FAILED)
+        return NULL;
+    snapshot->bytes = bytes;
     return snapshot;
+}
+
+static void snapshot_free(struct model_snapshot *snapshot)
+{
+    free(snapshot->families);
+    free(snapshot->exemplars);
+    munmap(snapshot, snapshot->bytes);
 }
 
 static int by_line(const void *a, const void *b)
@@ -567,13 +576,15 @@ static struct model_snapshot *snapshot_make(struct model *model, uint32_t source
         lines += model->sorted[i]->live;
         families += model->sorted[i]->live > 0;
     }
-    snapshot = next ? snapshot_memory(model, lines) : NULL;
+    snapshot = next ? snapshot_map(lines) : NULL;
     if (snapshot) {
-        *snapshot = (struct model_snapshot){.users = 1, .version = model->version, .room = snapshot->room};
+        snapshot->users = 1;
+        snapshot->version = model->version;
         snapshot->families = malloc((families ? families : 1) * sizeof(*snapshot->families));
     }
     if (!snapshot || !snapshot->families) {
-        free(snapshot);
+        if (snapshot)
+            snapshot_free(snapshot);
         free(next);
         return NULL;
     }
@@ -609,10 +620,7 @@ static void snapshot_leave(struct model *model, struct model_snapshot *snapshot)
 {
     if (--snapshot->users)
         return;
-    free(snapshot->families);
-    free(snapshot->exemplars);
-    free(model->spare);
-    model->spare = snapshot;
+    snapshot_free(snapshot);
     if (--model->snapshots == 0)
         graveyard_empty(model);
 }

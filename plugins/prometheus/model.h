@@ -43,12 +43,15 @@ struct model_family {
     size_t label_bytes;   /* of all its series, for an estimate of the text */
 };
 
-struct model_series {
-    uint32_t handle;      /* 0: free */
-    uint32_t labelset;
-    uint32_t position : 24, part : 2, in_parts : 1, has_exemplar : 1; /* position in the family's slots; enum part */
+struct model_series {     /* as small as it can be: there may be millions */
+    uint32_t labelset : 24, generation : 8; /* generation: what its handle has above the index */
+    uint32_t position : 24, part : 2, in_parts : 1, has_exemplar : 1, known : 1; /* position in the family's slots; enum part */
     uint16_t family, group;
 };
+static inline bool model_series_is(const struct model_series *series, uint32_t handle)
+{
+    return series->known && series->generation == handle >> 24;
+}
 
 struct model_line {
     uintptr_t labels;     /* struct label_text, and in its lowest bits enum model_line_bit */
@@ -71,7 +74,7 @@ struct model_snapshot {
     struct model_lines *families;
     struct model_exemplar *exemplars; /* by line */
     size_t nfamilies, nexemplars;
-    size_t room;          /* lines there is memory for */
+    size_t bytes;         /* of this, mapped: most of the time there is no snapshot, and then it costs nothing */
     struct model_line lines[];
 };
 
@@ -106,7 +109,6 @@ struct model {
 
     uint64_t version;               /* grows with every change that can be seen */
     struct model_snapshot *newest;
-    struct model_snapshot *spare;   /* memory of the last one, for the next: fresh pages cost more than what is written to them */
     unsigned snapshots;
     struct label_text *graveyard;   /* texts that snapshots may still use */
 };

@@ -207,6 +207,63 @@ START_TEST(a_lane_that_was_read_begins_again_at_its_first_slot)
 }
 END_TEST
 
+/* Pages of the lane's memory that are there. */
+static size_t resident(const struct ring_lane *lane)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)lane->writer.memory->words + page - 1) & ~(page - 1);
+    static unsigned char pages[4096];
+    const size_t bytes = lane->writer.memory->capacity * sizeof(struct weir_sample) / page * page - page;
+    size_t count = 0;
+
+    ck_assert_uint_le(bytes / page, sizeof(pages));
+    ck_assert_int_eq(mincore((void *)begin, bytes, pages), 0);
+    for (size_t i = 0; i < bytes / page; i++)
+        count += pages[i] & 1;
+    return count;
+}
+
+START_TEST(a_lane_that_was_read_gives_its_memory_back)
+{
+    const size_t pass = 3000, page = (size_t)sysconf(_SC_PAGESIZE), needed = pass * sizeof(struct weir_sample) / page;
+    struct ring_lane lane;
+    struct ring_cursor quick = {0}, slow = {0};
+    uint64_t number = 0, quick_next = 0, slow_next = 0;
+
+    ck_assert_int_eq(ring_lane_init(&lane, 8192, 8192), WEIR_OK);
+    ring_cursor_attach(&quick, &lane, NULL);
+    ring_cursor_attach(&slow, &lane, NULL);
+    for (unsigned round = 0; round < 10; round++) {
+        /* More than one lap in some rounds, and what was aborted counts too. */
+        for (unsigned i = 0; i <= round % 4; i++, number += pass) {
+            if (i) {
+                slow_next = read_all(&slow, slow_next);
+                put_pass(&lane, number, pass / 2);
+                ring_lane_abort(&lane);
+            }
+            put_pass(&lane, number, pass);
+            ring_lane_commit(&lane);
+            quick_next = read_all(&quick, quick_next);
+        }
+        ck_assert_uint_ge(ring_lane_touched(&lane), pass * sizeof(struct weir_sample));
+        ck_assert(!ring_lane_release(&lane));
+        ck_assert_uint_ge(resident(&lane), needed - 1);
+        slow_next = read_all(&slow, slow_next);
+        ck_assert(ring_lane_release(&lane));
+        ck_assert_uint_eq(resident(&lane), 0);
+        ck_assert_uint_eq(ring_lane_touched(&lane), 0);
+        ck_assert(ring_lane_release(&lane));
+    }
+    put_pass(&lane, number, pass);
+    ring_lane_abort(&lane);
+    ck_assert_uint_ge(ring_lane_touched(&lane), pass * sizeof(struct weir_sample));
+    ck_assert(ring_lane_release(&lane));
+    ck_assert_uint_eq(resident(&lane), 0);
+    ring_cursor_detach(&quick);
+    ring_cursor_detach(&slow);
+    ring_lane_destroy(&lane);
+}
+END_TEST
+
 START_TEST(a_lane_is_widened_up_to_its_ceiling)
 {
     struct ring_lane lane;
@@ -388,7 +445,10 @@ static void *writer_main(void *context)
         uint64_t count = 1 + mix(writer->seed + pass) % 200;
         bool abort = mix(writer->seed ^ pass) % 5 == 0;
 
-        ring_lane_rewind(&writer->lane);
+        if (mix(writer->seed + pass) % 7 == 0)
+            (void)ring_lane_release(&writer->lane);
+        else
+            ring_lane_rewind(&writer->lane);
         ck_assert_int_eq(ring_lane_reserve(&writer->lane, count), WEIR_OK);
         for (uint64_t i = 0; i < count; i++) {
             struct weir_sample sample = sample_of(number + i);
@@ -531,6 +591,7 @@ int main(void)
     tcase_add_test(plain, an_aborted_pass_was_never_there);
     tcase_add_test(plain, a_lapped_reader_is_told_exactly_what_it_lost);
     tcase_add_test(plain, a_lane_that_was_read_begins_again_at_its_first_slot);
+    tcase_add_test(plain, a_lane_that_was_read_gives_its_memory_back);
     tcase_add_test(plain, a_lane_is_widened_up_to_its_ceiling);
     tcase_add_test(plain, a_lane_grows_in_mid_pass_up_to_its_ceiling);
     tcase_add_test(plain, what_was_not_dealt_with_is_given_again_across_a_shrinking_lane);
