@@ -416,7 +416,8 @@ static int64_t rest_lane(struct weir_self *self, int64_t *idle_ns, int64_t until
     struct ring_lane *lane = &self->seat->pass.lane;
     const int64_t now_ns = clock_now_ns();
 
-    if (!(self->plugin->roles & WEIR_SOURCE) || ring_lane_touched(lane) < LANE_KEPT)
+    /* In no other mode is the lane this object's. */
+    if (self->mode != INSTANCE_RUN || !(self->plugin->roles & WEIR_SOURCE) || ring_lane_touched(lane) < LANE_KEPT)
         return until_ns;
     if (!*idle_ns)
         *idle_ns = now_ns;

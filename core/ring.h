@@ -14,8 +14,8 @@
  * older than j, because j < tail was acquired.  No fences: ThreadSanitizer understands all of it.
  *
  * A lane that everybody has read up to its tail may begin again at its first slot (ring_lane_rewind): passes that are read in
- * time touch only as much memory as one of them needs, and between them none (ring_lane_release).  Every cursor is then at the new origin or beyond, and sees it with
- * the tail that follows.
+ * time touch only as much memory as one of them needs, and between them none (ring_lane_release).  Every cursor is then at the new
+ * origin or beyond, and sees it with the tail that follows.
  *
  * struct ring_memory holds no pointers and may live in memory shared between processes; struct ring_lane, around it, lets
  * a lane grow and keeps the list of cursors.
