@@ -163,7 +163,7 @@ stop_weir() {
     check "weir stops within 5 seconds" [ $((SECONDS - began)) -le "${STOP_LIMIT:-5}" ]
     check "no sanitizer report" no_report
 }
-no_report() { ! grep -E 'ERROR: (Address|Thread|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:' "$weir_log"; }
+no_report() { ! grep -m 1 -A 60 -E 'ERROR: (Address|Thread|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:' "$weir_log"; }
 
 # start_receiver [OPTION...]: the strict receiver of remote_write_receiver.py; sets receiver_port and receiver_control.
 start_receiver() {
