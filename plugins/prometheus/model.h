@@ -45,7 +45,7 @@ struct model_family {
 
 struct model_series {     /* as small as it can be: there may be millions */
     uint32_t labelset : 24, generation : 8; /* generation: what its handle has above the index */
-    uint32_t position : 24, part : 2, in_parts : 1, has_exemplar : 1, known : 1; /* position in the family's slots; enum part */
+    uint32_t position : 24, part : 3, in_parts : 1, has_exemplar : 1, known : 1; /* position in the family's slots; enum part */
     uint16_t family, group;
 };
 static inline bool model_series_is(const struct model_series *series, uint32_t handle)
