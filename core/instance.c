@@ -18,7 +18,6 @@
 #define FLUSH_NS (10 * CLOCK_SECOND_NS)
 #define DRAIN_NS (2 * CLOCK_SECOND_NS)       /* for catching up before a task */
 #define TOGETHER_NS (CLOCK_SECOND_NS / 1000)
-#define LANE_KEPT ((size_t)1 << 20)           /* bytes of a lane that it keeps */
 #define LANE_IDLE_NS (CLOCK_SECOND_NS / 10)
 #define WAITING_NS (CLOCK_SECOND_NS / 50)    /* in a wait of a collect, sinks hear so late of a pass that it ended with next_pass */
 #define RETOLD_NS (60 * CLOCK_SECOND_NS)     /* another reason of the same failure is told this often */
@@ -409,7 +408,7 @@ static bool run_once(struct weir_self *self, bool *flush_wanted)
     return any;
 }
 
-/* A lane that nothing comes into for a while gives its memory back, if it is worth it and all sinks have read it.  *idle_ns: since
+/* A lane that nothing comes into for a while gives its memory back, if it has some to give and all sinks have read it.  *idle_ns: since
  * when, 0 for not yet.  Returns until when to sleep. */
 static int64_t rest_lane(struct weir_self *self, int64_t *idle_ns, int64_t until_ns)
 {
@@ -417,7 +416,7 @@ static int64_t rest_lane(struct weir_self *self, int64_t *idle_ns, int64_t until
     const int64_t now_ns = clock_now_ns();
 
     /* In no other mode is the lane this object's. */
-    if (self->mode != INSTANCE_RUN || !(self->plugin->roles & WEIR_SOURCE) || ring_lane_touched(lane) < LANE_KEPT)
+    if (self->mode != INSTANCE_RUN || !(self->plugin->roles & WEIR_SOURCE) || !ring_lane_releasable(lane))
         return until_ns;
     if (!*idle_ns)
         *idle_ns = now_ns;

@@ -17,6 +17,8 @@
 
 #define CAPACITY_STEP 1024u /* capacities are multiples of this */
 #define DROP_STEP 16384u    /* slots, 512 kB */
+#define HUGE_PAGE ((size_t)2 << 20)
+#define SEGMENT_KEPT ((size_t)1 << 20) /* of a segment: what lies beyond comes, and goes again, in huge pages */
 
 struct ring_segment {
     _Atomic(struct ring_segment *) newer;
@@ -133,13 +135,35 @@ void ring_wake_cancel(struct ring_wake *wake)
 
 /* ---- Lanes ------------------------------------------------------------------------------------------------------ */
 
+/* Mapped, not allocated: pages that no sample reaches cost nothing, and freeing gives them back at once.  A large segment lies so that
+ * huge pages begin behind what it keeps; a page fault for each 4 kB would cost more than writing the samples there. */
+static struct ring_segment *segment_map(size_t bytes)
+{
+    const size_t spare = bytes > SEGMENT_KEPT ? HUGE_PAGE : 0;
+    char *map = mmap(NULL, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t before;
+
+    if (map == MAP_FAILED)
+        return NULL;
+    if (!spare)
+        return (struct ring_segment *)map;
+    before = (HUGE_PAGE - ((uintptr_t)map + SEGMENT_KEPT) % HUGE_PAGE) % HUGE_PAGE;
+    if (before)
+        munmap(map, before);
+    if (spare > before)
+        munmap(map + before + bytes, spare - before);
+    map += before;
+    (void)madvise(map + SEGMENT_KEPT, bytes - SEGMENT_KEPT, MADV_HUGEPAGE); /* or not: a kernel may be without them */
+    return (struct ring_segment *)map;
+}
+
 static struct ring_segment *segment_new(uint64_t capacity, uint64_t start)
 {
-    size_t bytes = sizeof(struct ring_segment) + (size_t)capacity * sizeof(struct weir_sample);
-    /* Mapped, not allocated: pages that no sample reaches cost nothing, and freeing gives them back at once. */
-    struct ring_segment *segment = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), needed = sizeof(struct ring_segment) + (size_t)capacity * sizeof(struct weir_sample);
+    const size_t bytes = (needed + page - 1) / page * page;
+    struct ring_segment *segment = segment_map(bytes);
 
-    if (segment == MAP_FAILED)
+    if (!segment)
         return NULL;
     segment->bytes = bytes;
     segment->users = 1;
@@ -169,6 +193,7 @@ int ring_lane_init(struct ring_lane *lane, uint64_t capacity, uint64_t ceiling)
     capacity = capacity_round(capacity);
     ceiling = capacity_round(ceiling);
     lane->ceiling = ceiling < capacity ? capacity : ceiling;
+    lane->kept = SEGMENT_KEPT;
     lane->newest = segment_new(capacity, 0);
     if (!lane->newest)
         return WEIR_ENOMEM;
@@ -184,16 +209,25 @@ void ring_lane_destroy(struct ring_lane *lane)
     pthread_mutex_destroy(&lane->lock);
 }
 
-/* Gives back the pages that hold nothing but the open pass's slots [from, to), which nobody reads and which were copied. */
-static void pages_drop(struct ring_segment *segment, uint64_t from, uint64_t to)
+/* Gives back the pages that hold nothing but the open pass's slots [from, to), which nobody reads and which were copied: whole huge
+ * pages, for a part of one would stay until the rest goes.  Returns the slot before which nothing is left to give. */
+static uint64_t pages_drop(struct ring_segment *segment, uint64_t from, uint64_t to)
 {
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t begin = (uintptr_t)&segment->memory.words[from * RING_WORDS];
-    uintptr_t end = (uintptr_t)&segment->memory.words[to * RING_WORDS] / page * page;
+    const uintptr_t words = (uintptr_t)segment->memory.words, page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t begin = (words + from * sizeof(struct weir_sample) + page - 1) / page * page;
+    const uintptr_t end = (words + to * sizeof(struct weir_sample)) / HUGE_PAGE * HUGE_PAGE;
 
-    begin = (begin + page - 1) / page * page;
-    if (begin < end)
-        (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+    if (begin >= end)
+        return from;
+    (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+    return (end - words) / sizeof(struct weir_sample);
+}
+
+/* Gives back all memory but the first `kept` bytes, a page at least: readers find the positions there. */
+static void segment_drop(struct ring_segment *segment, size_t kept)
+{
+    if (segment->bytes > kept)
+        (void)madvise((char *)segment + kept, segment->bytes - kept, MADV_DONTNEED);
 }
 
 /* Moves the open pass into a larger memory that starts at the tail, so that both together never need more than one. */
@@ -217,12 +251,14 @@ static int lane_grow(struct ring_lane *lane, uint64_t capacity)
                    atomic_load_explicit(&from[2], memory_order_relaxed),
                    atomic_load_explicit(&from[3], memory_order_relaxed));
         ring_claimed(&writer, run);
-        if (++slot == old->memory.capacity || slot - copied_from == DROP_STEP) {
-            pages_drop(old, copied_from, slot);
-            slot = slot == old->memory.capacity ? 0 : slot;
-            copied_from = slot;
-        }
+        if (++slot == old->memory.capacity)
+            copied_from = slot = 0;
+        else if ((slot - copied_from) % DROP_STEP == 0)
+            copied_from = pages_drop(old, copied_from, slot);
     }
+    /* Nothing was ever committed there: readers only come through. */
+    if (old->memory.start == lane->writer.tail)
+        segment_drop(old, (size_t)sysconf(_SC_PAGESIZE));
     lane->writer = writer;
     atomic_store_explicit(&lane->capacity, capacity, memory_order_relaxed);
     pthread_mutex_lock(&lane->lock);
@@ -325,24 +361,21 @@ void ring_lane_rewind(struct ring_lane *lane)
     writer->slot = 0;
 }
 
-size_t ring_lane_touched(const struct ring_lane *lane)
+size_t ring_lane_releasable(const struct ring_lane *lane)
 {
     const struct ring_writer *writer = &lane->writer;
+    uint64_t slots = writer->reached < writer->slot ? writer->slot : writer->reached;
+    size_t touched = sizeof(struct ring_segment) + (size_t)slots * sizeof(struct weir_sample);
 
-    return (size_t)(writer->reached < writer->slot ? writer->slot : writer->reached) * sizeof(struct weir_sample);
+    return touched > lane->kept ? touched - lane->kept : 0;
 }
 
 bool ring_lane_release(struct ring_lane *lane)
 {
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), words = (uintptr_t)lane->writer.memory->words;
-    const uintptr_t from = (words + page - 1) & ~(page - 1), to = words + ring_lane_touched(lane);
-
     if (ring_lane_consumed(lane) != lane->writer.tail)
         return false;
     ring_lane_rewind(lane);
-    /* Nobody reads below the tail any more, and readers of the first page, which has the positions too, keep it. */
-    if (to > from)
-        (void)madvise((void *)from, to - from, MADV_DONTNEED);
+    segment_drop(lane->newest, lane->kept); /* nobody reads below the tail any more */
     lane->writer.reached = 0;
     return true;
 }

@@ -14,7 +14,7 @@
  * older than j, because j < tail was acquired.  No fences: ThreadSanitizer understands all of it.
  *
  * A lane that everybody has read up to its tail may begin again at its first slot (ring_lane_rewind): passes that are read in
- * time touch only as much memory as one of them needs, and between them none (ring_lane_release).  Every cursor is then at the new
+ * time touch only as much memory as one of them needs, and between them a MiB (ring_lane_release).  Every cursor is then at the new
  * origin or beyond, and sees it with the tail that follows.
  *
  * struct ring_memory holds no pointers and may live in memory shared between processes; struct ring_lane, around it, lets
@@ -132,6 +132,7 @@ struct ring_lane {
     _Atomic uint64_t capacity;  /* of the newest segment */
     pthread_mutex_t lock;   /* over newest, cursors and the segments' users */
     struct ring_cursor *cursors;
+    size_t kept;            /* bytes of a memory that ring_lane_release leaves; a page at least */
 };
 
 /* One reader of one lane.  position, delivered and lost are written by the reader's thread only. */
@@ -160,10 +161,10 @@ void ring_lane_widen(struct ring_lane *lane, uint64_t count);
 void ring_lane_put(struct ring_lane *lane, const struct weir_sample *sample);
 /* Writer, between passes: begins at the first slot again if all that was committed has been consumed. */
 void ring_lane_rewind(struct ring_lane *lane);
-/* The same, and gives the memory of all slots back to the system.  False: somebody has not consumed all of it. */
+/* The same, and gives all memory but the first MiB (`kept`) back to the system.  False: somebody has not consumed all of it. */
 bool ring_lane_release(struct ring_lane *lane);
 /* Writer: bytes that it would give back. */
-size_t ring_lane_touched(const struct ring_lane *lane);
+size_t ring_lane_releasable(const struct ring_lane *lane);
 /* Writer, between passes: goes on in a memory of `capacity` samples; a larger one is given back once it was read. */
 void ring_lane_shrink(struct ring_lane *lane, uint64_t capacity);
 /* Any thread: another ceiling, for what grows from now on. */

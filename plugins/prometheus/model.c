@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define SERIES_MAX (WEIR_SERIES_INDEX + 1ul)
+#define HUGE_PAGE ((size_t)2 << 20)
 
 static void *reserve(size_t bytes)
 {
@@ -510,14 +512,18 @@ static bool of_source(const struct model *model, uint32_t index, uint32_t source
     return model->host->series_info(model->self, handle_of(model, index), &info) >= 0 && info.source == source;
 }
 
-static struct model_snapshot *snapshot_map(size_t lines)
+static struct model_snapshot *snapshot_alloc(size_t lines)
 {
     const size_t bytes = sizeof(struct model_snapshot) + lines * sizeof(struct model_line);
-    struct model_snapshot *snapshot = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    const size_t page = bytes > HUGE_PAGE / 2 ? HUGE_PAGE : (size_t)sysconf(_SC_PAGESIZE), whole = (bytes + page - 1) / page * page;
+    /* As large as this it is mapped for itself, and unmapped when it is freed. */
+    struct model_snapshot *snapshot = aligned_alloc(page, whole);
 
-    if (snapshot == MAP_FAILED)
+    if (!snapshot)
         return NULL;
-    snapshot->bytes = bytes;
+    if (page == HUGE_PAGE)
+        (void)madvise(snapshot, whole, MADV_HUGEPAGE); /* or not: a kernel may be without them */
+    memset(snapshot, 0, sizeof(*snapshot));
     return snapshot;
 }
 
@@ -525,7 +531,7 @@ static void snapshot_free(struct model_snapshot *snapshot)
 {
     free(snapshot->families);
     free(snapshot->exemplars);
-    munmap(snapshot, snapshot->bytes);
+    free(snapshot);
 }
 
 static int by_line(const void *a, const void *b)
@@ -576,7 +582,7 @@ static struct model_snapshot *snapshot_make(struct model *model, uint32_t source
         lines += model->sorted[i]->live;
         families += model->sorted[i]->live > 0;
     }
-    snapshot = next ? snapshot_map(lines) : NULL;
+    snapshot = next ? snapshot_alloc(lines) : NULL;
     if (snapshot) {
         snapshot->users = 1;
         snapshot->version = model->version;

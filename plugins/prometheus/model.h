@@ -6,7 +6,8 @@
  * A label set's text is made once and shared by all its series.  A pass is applied under the lock as a whole: the lock is
  * taken with its first sample and let go with its mark, and since the ring shows whole passes only, the rest is at hand.  So it is with a
  * loss and the snapshots behind it: nobody sees a source without its groups.
- * A snapshot is a copy of the values, by family and index, that many scrapes share and that outlives later passes.
+ * A snapshot is a copy of the values, by family and index, that many scrapes share and that outlives later passes.  Most of the time
+ * there is none, and then it takes no memory.
  *
  * Threads: model_consume on the sink's own; snapshots on any.
  */
@@ -74,7 +75,6 @@ struct model_snapshot {
     struct model_lines *families;
     struct model_exemplar *exemplars; /* by line */
     size_t nfamilies, nexemplars;
-    size_t bytes;         /* of this, mapped: most of the time there is no snapshot, and then it costs nothing */
     struct model_line lines[];
 };
 

@@ -230,6 +230,7 @@ START_TEST(a_lane_that_was_read_gives_its_memory_back)
     uint64_t number = 0, quick_next = 0, slow_next = 0;
 
     ck_assert_int_eq(ring_lane_init(&lane, 8192, 8192), WEIR_OK);
+    lane.kept = page;
     ring_cursor_attach(&quick, &lane, NULL);
     ring_cursor_attach(&slow, &lane, NULL);
     for (unsigned round = 0; round < 10; round++) {
@@ -244,18 +245,18 @@ START_TEST(a_lane_that_was_read_gives_its_memory_back)
             ring_lane_commit(&lane);
             quick_next = read_all(&quick, quick_next);
         }
-        ck_assert_uint_ge(ring_lane_touched(&lane), pass * sizeof(struct weir_sample));
+        ck_assert_uint_ge(ring_lane_releasable(&lane), pass * sizeof(struct weir_sample) - page);
         ck_assert(!ring_lane_release(&lane));
         ck_assert_uint_ge(resident(&lane), needed - 1);
         slow_next = read_all(&slow, slow_next);
         ck_assert(ring_lane_release(&lane));
         ck_assert_uint_eq(resident(&lane), 0);
-        ck_assert_uint_eq(ring_lane_touched(&lane), 0);
+        ck_assert_uint_eq(ring_lane_releasable(&lane), 0);
         ck_assert(ring_lane_release(&lane));
     }
     put_pass(&lane, number, pass);
     ring_lane_abort(&lane);
-    ck_assert_uint_ge(ring_lane_touched(&lane), pass * sizeof(struct weir_sample));
+    ck_assert_uint_ge(ring_lane_releasable(&lane), pass * sizeof(struct weir_sample) - page);
     ck_assert(ring_lane_release(&lane));
     ck_assert_uint_eq(resident(&lane), 0);
     ring_cursor_detach(&quick);
@@ -370,6 +371,33 @@ START_TEST(what_was_not_dealt_with_is_given_again_across_a_shrinking_lane)
 }
 END_TEST
 
+START_TEST(a_large_lane_takes_and_keeps_little_for_little)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), mib = ((size_t)1 << 20) / page;
+    const size_t few = 1000, many = 120000;
+    struct ring_lane lane;
+    uint64_t number = 0;
+
+    ck_assert_int_eq(ring_lane_init(&lane, 1 << 18, 1 << 18), WEIR_OK);
+    put_pass(&lane, number, few);
+    ring_lane_commit(&lane);
+    ck_assert_uint_le(resident(&lane), few * sizeof(struct weir_sample) / page + 1);
+    ck_assert_uint_eq(ring_lane_releasable(&lane), 0);
+    ring_lane_rewind(&lane);
+    number += few;
+    put_pass(&lane, number, many);
+    ring_lane_commit(&lane);
+    ck_assert_uint_ge(resident(&lane), many * sizeof(struct weir_sample) / page - 1);
+    /* In whole huge pages, if the kernel has them. */
+    ck_assert_uint_le(resident(&lane), many * sizeof(struct weir_sample) / page + 2 * mib);
+    ck_assert_uint_gt(ring_lane_releasable(&lane), 0);
+    ck_assert(ring_lane_release(&lane));
+    ck_assert_uint_le(resident(&lane), mib);
+    ck_assert_uint_ge(resident(&lane), mib - 2);
+    ring_lane_destroy(&lane);
+}
+END_TEST
+
 /* ---- Racing ----------------------------------------------------------------------------------------------------- */
 
 struct reader {
@@ -479,6 +507,7 @@ static void stress(uint64_t capacity, uint64_t ceiling)
     memset(readers, 0, sizeof(readers));
     for (unsigned l = 0; l < LANES; l++) {
         ck_assert_int_eq(ring_lane_init(&writers[l].lane, capacity, ceiling), WEIR_OK);
+        writers[l].lane.kept = (size_t)sysconf(_SC_PAGESIZE);
         writers[l].seed = l * 7919;
         for (unsigned r = 0; r < READERS; r++) {
             readers[l][r].done = &done;
@@ -592,6 +621,7 @@ int main(void)
     tcase_add_test(plain, a_lapped_reader_is_told_exactly_what_it_lost);
     tcase_add_test(plain, a_lane_that_was_read_begins_again_at_its_first_slot);
     tcase_add_test(plain, a_lane_that_was_read_gives_its_memory_back);
+    tcase_add_test(plain, a_large_lane_takes_and_keeps_little_for_little);
     tcase_add_test(plain, a_lane_is_widened_up_to_its_ceiling);
     tcase_add_test(plain, a_lane_grows_in_mid_pass_up_to_its_ceiling);
     tcase_add_test(plain, what_was_not_dealt_with_is_given_again_across_a_shrinking_lane);
