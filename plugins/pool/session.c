@@ -166,7 +166,9 @@ static void pin_text(char *sql, size_t size, const struct session *session, cons
 static int pin(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                const struct session_target *target, int64_t deadline_ns)
 {
-    static const char facts_sql[] = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), "
+    /* A role's own statement_timeout may be shorter than the first look at functions takes: it must not come before the settings do. */
+    static const char facts_sql[] = "SET LOCAL statement_timeout = 0; "
+                                    "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), "
                                     "pg_catalog.current_setting('is_superuser'), ";
     PGresult *facts = NULL;
     char sql[1400], pooled[80];
