@@ -42,8 +42,17 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
+# free_port: one that nobody has, and that no connection of another test is given before our server takes it.
 free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 -c '
+import random, socket
+below = int(open("/proc/sys/net/ipv4/ip_local_port_range").read().split()[0])
+while True:
+    port = random.randrange(below // 2, below)
+    try: socket.socket().bind(("127.0.0.1", port))
+    except OSError: continue
+    print(port)
+    break'
 }
 
 # cached NAME COMMAND...: prints the folder of this name in the cache; where there is none, the command fills one, in which it is called.
