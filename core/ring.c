@@ -150,8 +150,7 @@ static struct ring_segment *segment_map(size_t bytes)
     before = (HUGE_PAGE - ((uintptr_t)map + SEGMENT_KEPT) % HUGE_PAGE) % HUGE_PAGE;
     if (before)
         munmap(map, before);
-    if (spare > before)
-        munmap(map + before + bytes, spare - before);
+    munmap(map + before + bytes, spare - before);
     map += before;
     (void)madvise(map + SEGMENT_KEPT, bytes - SEGMENT_KEPT, MADV_HUGEPAGE); /* or not: a kernel may be without them */
     return (struct ring_segment *)map;

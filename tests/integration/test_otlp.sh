@@ -183,7 +183,7 @@ port=$(free_port)
 receive "$port"
 cat > "$scratch/weir.conf" <<EOF2
 plugins = { "http", "prometheus", "script", "otlp" }
-interval = "100ms"
+interval = "200ms"
 http { listen = "127.0.0.1:0" }
 prometheus { }
 script "values" { file = "$scratch/values" }

@@ -210,7 +210,8 @@ fires PostgreSQLReplicationSlotLost PostgreSQLReplicationLagLong PostgreSQLLongT
 PGPORT=$worn_port bench many 34 120 <<<'\sleep 120 s'
 echo 'nonsense {' >> "$scratch/worn.conf"
 "$weir" reload --plugin-dir "$plugin_dir" --socket "$scratch/worn.control" >/dev/null 2>&1
-fires PostgreSQLXidFreezeBehind PostgreSQLXidWraparound PostgreSQLMultixactFreezeBehind PostgreSQLMultixactWraparound \
+# A statement that cannot succeed is tried once a minute, and the rule wants three failures.
+wait_limit=$((4 * wait_limit)) fires PostgreSQLXidFreezeBehind PostgreSQLXidWraparound PostgreSQLMultixactFreezeBehind PostgreSQLMultixactWraparound \
     PostgreSQLXminHorizonHeld PostgreSQLChecksumFailures PostgreSQLDatabaseUnreachable PostgreSQLGroupFails WeirInstanceStuck \
     WeirSamplesLost WeirSeriesRefused PostgreSQLObservationBudgetShort WeirFiguresOld PostgreSQLTooManyConnections \
     PostgreSQLConnectionsExhausted WeirReloadFailed
