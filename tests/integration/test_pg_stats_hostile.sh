@@ -89,7 +89,7 @@ ALTER ROLE weir IN DATABASE shop SET extra_float_digits = -15;
 ALTER ROLE weir IN DATABASE shop SET standard_conforming_strings = off;
 ALTER ROLE weir IN DATABASE shop SET quote_all_identifiers = on;
 ALTER ROLE weir IN DATABASE shop SET bytea_output = 'escape';
-ALTER ROLE weir IN DATABASE shop SET statement_timeout = '1ms';
+ALTER ROLE weir IN DATABASE shop SET statement_timeout = '100ms';
 ALTER ROLE weir IN DATABASE shop SET default_transaction_isolation = 'serializable';
 ALTER ROLE weir IN DATABASE shop SET row_security = off;
 SQL
