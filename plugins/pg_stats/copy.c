@@ -42,7 +42,7 @@ void copy_begin(struct copy *copy, struct source *source, const struct weir_pass
     copy->now_ns = host->now_ns();
     copy->rows = copy->refused = copy->duplicates = copy->count = 0;
     copy->header_read = copy->ended = false;
-    source->kept = 0;
+    source->kept = source->unchanged = 0;
     source->kept_since_ns = copy->now_ns;
     rows_begin(&source->rows);
     rows_begin(&source->seen);
@@ -232,14 +232,38 @@ static int values_read(const struct copy *copy, const char **at, const char *end
     return WEIR_OK;
 }
 
-/* What could not be read now gets the last value that could.  The row's words: two for each such column, then the time since when
- * all of them are known. */
-static void values_keep(const struct copy *copy, struct weir_value *values, uint64_t *words)
+struct mark {
+    bool there;
+    uint64_t bits;
+};
+
+static int marks_read(const struct copy *copy, const char **at, const char *end, struct mark *marks)
+{
+    for (size_t i = 0; i < copy->source->statement->plan.nmarks; i++) {
+        uint32_t length;
+
+        if (end - *at < 4)
+            return broken(copy);
+        length = get32(*at);
+        *at += 4;
+        marks[i] = (struct mark){.there = length != UINT32_MAX};
+        if (!marks[i].there)
+            continue;
+        if (length != 8 || end - *at < 8)
+            return broken(copy);
+        marks[i].bits = get64(*at);
+        *at += 8;
+    }
+    return WEIR_OK;
+}
+
+/* What could not be read now gets the last value that could; so does what has not changed since, which is as good as read. */
+static void values_keep(const struct copy *copy, struct weir_value *values, const struct mark *marks, uint64_t *words)
 {
     struct source *source = copy->source;
     const struct query_plan *plan = &source->statement->plan;
-    uint64_t *since = &words[2 * source->statement->nkept];
-    bool kept = false, whole = true;
+    uint64_t *since = row_since(source->statement, words), *known = row_marks(source->statement, words);
+    bool same = plan->nmarks && marks[MARK_SIGN].there, restored = false, kept = false, whole = true;
 
     for (size_t i = 0; i < plan->ncolumns; i++) {
         if (!(plan->columns[i]->flags & COLUMN_KEPT))
@@ -250,14 +274,19 @@ static void values_keep(const struct copy *copy, struct weir_value *values, uint
         } else if (*since) {
             values[i].value.u64 = words[0];
             values[i].flags = (uint32_t)words[1];
-            kept = true;
+            restored = true;
+            kept |= !same;
         } else {
             whole = false;
         }
         words += 2;
     }
-    if (whole && !kept)
+    if (whole && !kept) {
         *since = (uint64_t)copy->now_ns;
+        for (size_t i = 0; i < plan->nmarks; i++)
+            known[i] = marks[i].bits;
+    }
+    source->unchanged += restored && !kept;
     source->kept += kept;
     if (kept && (int64_t)*since < source->kept_since_ns)
         source->kept_since_ns = (int64_t)*since;
@@ -301,6 +330,7 @@ static int row_read(struct copy *copy, const char *at, size_t left, size_t *used
     const struct query_plan *plan = &source->statement->plan;
     const char *begin = at, *end = at + left, *key;
     struct weir_value *values = &copy->values[copy->count];
+    struct mark marks[QUERY_MARKS];
     size_t key_length;
     int status;
 
@@ -311,7 +341,7 @@ static int row_read(struct copy *copy, const char *at, size_t left, size_t *used
         copy->ended = true;
         return WEIR_OK;
     }
-    if (get16(at) != plan->nlabels + plan->ncolumns)
+    if (get16(at) != plan->nlabels + plan->ncolumns + plan->nmarks)
         return broken(copy);
     at += 2;
     key = at;
@@ -330,12 +360,14 @@ static int row_read(struct copy *copy, const char *at, size_t left, size_t *used
     }
     key_length = (size_t)(at - key);
     status = values_read(copy, &at, end, values);
+    if (status == WEIR_OK)
+        status = marks_read(copy, &at, end, marks);
     *used = (size_t)(at - begin);
     copy->rows++;
     if (status < 0)
         return status;
     if (source->statement->nkept && row_known(copy, key, key_length))
-        values_keep(copy, values, rows_words(&source->seen));
+        values_keep(copy, values, marks, rows_words(&source->seen));
     if (source->query->use == USE_TEXTS) {
         texts_row(source->stats->texts, key, key_length);
         return WEIR_OK;

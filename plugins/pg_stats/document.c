@@ -107,9 +107,14 @@ static bool is_variant(const struct query *query, const struct query *first)
     return query->group && strcmp(query->group, first->group) == 0;
 }
 
+static bool is_value(const struct query_column *column)
+{
+    return column->type != COLUMN_LABEL && column->type != COLUMN_MARK;
+}
+
 static bool same_family(const struct query_column *a, const struct query_column *b)
 {
-    return a->type != COLUMN_LABEL && b->type != COLUMN_LABEL && strcmp(a->name, b->name) == 0 &&
+    return is_value(a) && is_value(b) && strcmp(a->name, b->name) == 0 &&
            ((a->flags ^ b->flags) & COLUMN_FULL_NAME) == 0;
 }
 
@@ -190,7 +195,7 @@ static int readme(void)
                 heading_print(query);
             }
             for (const struct query_column *column = query->columns; column->name; column++)
-                if (column->type != COLUMN_LABEL)
+                if (is_value(column))
                     row_print(first, query, column);
         }
     }
@@ -202,7 +207,7 @@ static int families(void)
     for (const struct query *const *table = query_tables; *table; table++) {
         for (const struct query *query = *table; query->group; query++) {
             for (const struct query_column *column = query->columns; column->name; column++) {
-                if (column->type == COLUMN_LABEL || query->named)
+                if (!is_value(column) || query->named)
                     continue;
                 printf("%s%s\t%s\t%d\t%d\t%s\t%s\t", column->flags & COLUMN_FULL_NAME ? "" : query->prefix, column->name,
                        kind_name(column->kind), latest(query->min_version, column->min_version),

@@ -11,13 +11,15 @@
 #define FAMILY(k, n, u, h) {.size = sizeof(struct weir_family), .kind = (k), .name = (n), .unit = (u), .help = (h)}
 
 enum cost_figure {
-    COST_ASKED, COST_TIME, COST_FAILURES, COST_ROWS, COST_BYTES, COST_DEFERRED, COST_KEPT, COST_KEPT_AGE, COST_FIGURES
+    COST_ASKED, COST_TIME, COST_FAILURES, COST_ROWS, COST_UNCHANGED, COST_BYTES, COST_DEFERRED, COST_KEPT, COST_KEPT_AGE, COST_FIGURES
 };
 static const struct weir_family cost_families[COST_FIGURES] = {
     [COST_ASKED] = FAMILY(WEIR_COUNTER, "weir_pg_queries_total", NULL, "Statements asked of the server"),
     [COST_TIME] = FAMILY(WEIR_COUNTER, "weir_pg_query_seconds_total", "seconds", "Time that the server has taken to answer them"),
     [COST_FAILURES] = FAMILY(WEIR_COUNTER, "weir_pg_query_failures_total", NULL, "Statements that the server refused"),
     [COST_ROWS] = FAMILY(WEIR_COUNTER, "weir_pg_query_rows_total", NULL, "Rows read"),
+    [COST_UNCHANGED] = FAMILY(WEIR_COUNTER, "weir_pg_query_rows_unchanged_total", NULL,
+                              "... of tables whose size was not looked up, for it has not changed since it was"),
     [COST_BYTES] = FAMILY(WEIR_COUNTER, "weir_pg_query_bytes_total", "bytes", "Bytes of rows read"),
     [COST_DEFERRED] = FAMILY(WEIR_COUNTER, "weir_pg_deferred_total", NULL,
                              "Turns put off because the budget was short; the values before stay"),
@@ -221,6 +223,7 @@ static int cost_publish(const struct pg_stats *stats, size_t i)
     put(&values, series[COST_TIME], (double)cost->time_ns / 1e9);
     put_count(&values, series[COST_FAILURES], cost->failures);
     put_count(&values, series[COST_ROWS], cost->rows);
+    put_count(&values, series[COST_UNCHANGED], cost->unchanged);
     put_count(&values, series[COST_BYTES], cost->bytes);
     put_count(&values, series[COST_DEFERRED], cost->deferred);
     put_count(&values, series[COST_KEPT], cost->kept);

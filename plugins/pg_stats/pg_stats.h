@@ -11,6 +11,7 @@
  *   figures.c    what watching costs, as figures
  *   custom.c     queries of the configuration
  *   use_statements.c  what is made of pg_stat_statements beside its rows
+ *   use_sizes.c  which sizes need not be asked for again
  *   queries*.c   what is asked, as data
  *
  * A *target* is a database as sessions know it, the pool's own (the configured one) or another.  A *source* is a query in one
@@ -89,7 +90,7 @@ struct statement {
 /* What one group of queries has cost, over all databases. */
 struct cost {
     const struct query *query;
-    uint64_t asked, failures, deferred, rows, bytes;
+    uint64_t asked, failures, deferred, rows, unchanged, bytes;
     int64_t time_ns;        /* of the server */
     /* What its sources come to, when figures are made. */
     size_t kept;
@@ -130,6 +131,7 @@ struct source {
     int64_t last_ns;        /* what the last pass took */
     uint64_t last_bytes;    /* of its answer, on the wire */
     size_t kept;            /* rows of which a value was kept in the last pass */
+    size_t unchanged;       /* rows of it that need not be read again */
     int64_t kept_since_ns;  /* time of the oldest of them; CLOCK_MONOTONIC */
 };
 
@@ -240,6 +242,20 @@ void use_row(struct source *source, const char *key, size_t length, const struct
 void use_shown(struct source *source, const char *key, size_t length, struct weir_value *values);
 /* The text to send; NULL: nothing needs to be asked now.  *made is to be freed. */
 const char *use_statement(struct source *source, char **made);
+
+/* ---- use_sizes.c ---- */
+enum { MARK_OID, MARK_SIGN };
+/* The words of a row in source->seen: two for each column that may be kept (its value and flags), then these. */
+static inline uint64_t *row_since(const struct statement *statement, uint64_t *words)
+{
+    return &words[2 * statement->nkept]; /* CLOCK_MONOTONIC, since when all are known; 0: they are not */
+}
+static inline uint64_t *row_marks(const struct statement *statement, uint64_t *words)
+{
+    return row_since(statement, words) + 1; /* QUERY_MARKS of them; MARK_SIGN 0: not to be relied on */
+}
+/* The source's statement with the relations whose sizes are known; NULL without memory. */
+char *use_known(const struct source *source);
 
 /* ---- figures.c ---- */
 int figures_create(struct pg_stats *stats, uint32_t group);

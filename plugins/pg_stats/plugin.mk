@@ -12,7 +12,7 @@ PG_STATS_PARTS = plugins/pg_stats/budget.c plugins/pg_stats/budget.h plugins/pg_
 	plugins/pg_stats/top.c plugins/pg_stats/top.h
 pg_stats_la_SOURCES = plugins/pg_stats/backend.c plugins/pg_stats/copy.c plugins/pg_stats/custom.c \
 	plugins/pg_stats/databases.c plugins/pg_stats/figures.c plugins/pg_stats/pg_stats.c plugins/pg_stats/pg_stats.h \
-	plugins/pg_stats/source.c plugins/pg_stats/use_statements.c plugins/pg_stats/visit.c $(PG_STATS_PARTS) $(PG_STATS_QUERIES)
+	plugins/pg_stats/source.c plugins/pg_stats/use_sizes.c plugins/pg_stats/use_statements.c plugins/pg_stats/visit.c $(PG_STATS_PARTS) $(PG_STATS_QUERIES)
 pg_stats_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) $(PQ_CFLAGS)
 pg_stats_la_CFLAGS = $(PLUGIN_CFLAGS)
 pg_stats_la_LDFLAGS = $(PLUGIN_LDFLAGS)

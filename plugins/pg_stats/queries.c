@@ -62,7 +62,7 @@ bool query_make(const struct query *query, const struct query_facts *facts, char
 {
     struct text text = {.bytes = sql, .size = size};
 
-    plan->nlabels = plan->ncolumns = 0;
+    plan->nlabels = plan->ncolumns = plan->nmarks = 0;
     if (!append(&text, "SELECT ", NULL))
         return false;
     for (const struct query_column *column = query->columns; column->name; column++) {
@@ -75,7 +75,9 @@ bool query_make(const struct query *query, const struct query_facts *facts, char
             return false;
         if (column->type == COLUMN_LABEL && plan->nlabels < QUERY_LABELS_MAX)
             plan->labels[plan->nlabels++] = column;
-        else if (column->type != COLUMN_LABEL && plan->ncolumns < QUERY_COLUMNS_MAX)
+        else if (column->type == COLUMN_MARK && plan->nmarks < QUERY_MARKS)
+            plan->nmarks++;
+        else if (column->type != COLUMN_LABEL && column->type != COLUMN_MARK && plan->ncolumns < QUERY_COLUMNS_MAX)
             plan->columns[plan->ncolumns++] = column;
         else
             return false;

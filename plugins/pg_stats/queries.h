@@ -1,7 +1,7 @@
 /* queries.h - what is asked of PostgreSQL, as data: one row per query, one row per column.
  *
  * A query's SELECT list is made of its columns' expressions, those that the server's version has: label columns first, then
- * values.  Names, labels and units are those of postgres_exporter 0.20.1 where it has the figure; the table is also what the
+ * values, then marks.  Names, labels and units are those of postgres_exporter 0.20.1 where it has the figure; the table is also what the
  * plugin's README is made from.  Rows that follow each other may share a group's name when no server has two of them: a query
  * that differs between versions.
  *
@@ -21,12 +21,14 @@
 
 #define QUERY_COLUMNS_MAX 40u
 #define QUERY_LABELS_MAX 10u
+#define QUERY_MARKS 2u
 #define QUERY_SQL_MAX 16384u /* room that a statement needs at most */
 
 enum column_type {
     COLUMN_LABEL, /* text */
     COLUMN_INT8,
-    COLUMN_FLOAT8
+    COLUMN_FLOAT8,
+    COLUMN_MARK /* bigint, not shown; of USE_SIZES, which has two, behind all others */
 };
 enum column_flag {
     COLUMN_OPTIONAL = 1,  /* NULL: this row has no such value.  Without it NULL is 0, as postgres_exporter has it */
@@ -50,8 +52,8 @@ struct query_column {
 
 enum query_scope { QUERY_SERVER, QUERY_DATABASE }; /* asked once, or in each database */
 enum query_role { QUERY_ANYWHERE, QUERY_PRIMARY, QUERY_STANDBY };
-/* What is done with the rows of a query beside showing them (statements.h). */
-enum query_use { USE_ROWS, USE_STATEMENTS, USE_TEXTS };
+/* What is done with the rows of a query beside showing them (statements.h, use_sizes.c). */
+enum query_use { USE_ROWS, USE_STATEMENTS, USE_TEXTS, USE_SIZES };
 enum query_limit { LIMIT_NONE, LIMIT_TABLES, LIMIT_INDEXES, LIMIT_STATEMENTS, LIMIT_SESSIONS }; /* which option bounds its rows */
 struct query {
     const char *group;      /* its name in the configuration and in weir's own metrics */
@@ -91,7 +93,7 @@ struct query_facts {
 /* A query for one server. */
 struct query_plan {
     const struct query_column *labels[QUERY_LABELS_MAX], *columns[QUERY_COLUMNS_MAX];
-    size_t nlabels, ncolumns;
+    size_t nlabels, ncolumns, nmarks;
 };
 /* True if these versions have the query; its role and whether the extension is there are the caller's to look at. */
 bool query_applies(const struct query *query, const struct query_facts *facts);

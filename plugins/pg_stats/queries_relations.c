@@ -119,7 +119,48 @@ static const struct query_column table_size_columns[] = {
                "Live rows, as the last vacuum or analyze estimated", .flags = COLUMN_FULL_NAME | COLUMN_OPTIONAL),
     GAUGE("pg_class_relpages", "s.relpages::pg_catalog.int8", "Pages of the table, as of the last vacuum or analyze",
           .flags = COLUMN_FULL_NAME),
+    MARK("s.oid::pg_catalog.int8", .min_version = 150000),
+    MARK("CASE WHEN s.free THEN CASE WHEN s.unsteady THEN 0 ELSE s.sign END END::pg_catalog.int8", .min_version = 150000),
     END};
+
+/* Sizes of the relations f that may, and are to, be asked for: their functions lock the table, its TOAST table and the indexes of both. */
+#define TABLE_SIZES(wanted) \
+    "CASE WHEN f." wanted " THEN pg_catalog.pg_table_size(f.oid) END AS table_size, " \
+    "CASE WHEN f." wanted " THEN pg_catalog.pg_indexes_size(f.oid) END AS index_size, " \
+    "CASE WHEN f.reltoastrelid = 0 THEN 0 WHEN f." wanted " THEN pg_catalog.pg_relation_size(f.reltoastrelid) END AS toast_size "
+
+/* What changes when the size of a table, its TOAST or its indexes may have changed: the server counts rows and vacuums, files get new
+ * numbers when they are written anew.  That all counters began again would change it too, and so does every hour, each table at
+ * its own minute: should anything have been missed, that is how long it lasts. */
+#define CHANGES(oid) \
+    "pg_catalog.pg_stat_get_tuples_inserted(" oid ") + pg_catalog.pg_stat_get_tuples_updated(" oid ") + " \
+    "pg_catalog.pg_stat_get_tuples_deleted(" oid ") + pg_catalog.pg_stat_get_vacuum_count(" oid ") + " \
+    "pg_catalog.pg_stat_get_autovacuum_count(" oid ") + pg_catalog.pg_stat_get_analyze_count(" oid ") + " \
+    "pg_catalog.pg_stat_get_autoanalyze_count(" oid ")"
+#define BEGAN(e) "coalesce((1000 * pg_catalog.date_part('epoch', " e "))::pg_catalog.int8, 0)"
+#define SIGN \
+    "pg_catalog.hashint8(pg_catalog.hashint8extended(pg_catalog.hashint8extended(" CHANGES("c.oid") \
+    " + CASE WHEN c.reltoastrelid = 0 THEN 0 ELSE " CHANGES("c.reltoastrelid") " END, " \
+    "c.relfilenode::pg_catalog.int8 + coalesce(i.files, 0)), b.began + (b.now + c.oid::pg_catalog.int8 % 3600) / 3600))"
+/* Who writes to a table has not counted yet, and holds a lock.  A standby counts nothing, nor need other than heaps. */
+#define UNSTEADY \
+    "c.oid IN (SELECT oid FROM held) OR c.reltoastrelid IN (SELECT oid FROM held) OR b.uncounted " \
+    "OR c.relam <> ALL ('{0,2}'::pg_catalog.oid[])"
+#define TABLES_WITH_SIGNS \
+    "WITH locks AS MATERIALIZED (SELECT l.relation AS oid, pg_catalog.bool_or(l.mode = 'AccessExclusiveLock') AS shut " \
+    "FROM pg_catalog.pg_locks l WHERE l.mode <> ALL (ARRAY['AccessShareLock', 'RowShareLock']) AND l.relation IS NOT NULL " \
+    "AND l.database = " THIS_DATABASE " GROUP BY 1), " \
+    "held AS MATERIALIZED (SELECT u.oid, pg_catalog.bool_or(u.shut) AS shut FROM (SELECT l.oid, l.shut FROM locks l UNION ALL " \
+    "SELECT y.indrelid, l.shut FROM locks l JOIN pg_catalog.pg_index y ON y.indexrelid = l.oid) u GROUP BY 1) " \
+    "SELECT n.nspname, c.relname, c.oid, c.reltoastrelid, c.reltuples, c.relpages, " \
+    "NOT (c.oid IN (SELECT oid FROM held WHERE shut) OR c.reltoastrelid IN (SELECT oid FROM held WHERE shut)) AS free, " \
+    UNSTEADY " AS unsteady, " SIGN " AS sign FROM pg_catalog.pg_class c " \
+    "CROSS JOIN (SELECT pg_catalog.pg_is_in_recovery() OR NOT pg_catalog.current_setting('track_counts')::pg_catalog.bool AS uncounted, " \
+    "pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.statement_timestamp()))::pg_catalog.int8 AS now, " \
+    BEGAN("pg_catalog.pg_postmaster_start_time()") " + " BEGAN("pg_catalog.pg_stat_get_bgwriter_stat_reset_time()") " + " \
+    BEGAN("pg_catalog.pg_stat_get_db_stat_reset_time(" THIS_DATABASE ")") " AS began OFFSET 0) b " \
+    "LEFT JOIN LATERAL (SELECT pg_catalog.sum(pg_catalog.hashoid(x.relfilenode)) AS files FROM pg_catalog.pg_index y " \
+    "JOIN pg_catalog.pg_class x ON x.oid = y.indexrelid WHERE y.indrelid = c.oid OFFSET 0) i ON true " USER_TABLES("'{r,t,m,p}'")
 
 static const struct query_column freeze_columns[] = {
     TABLE_LABELS,
@@ -158,19 +199,25 @@ const struct query queries_relations[] = {
      .about = "How each table is read, written, vacuumed and analyzed; about 4 µs of the server's time per table."},
     {.group = "user_table_sizes", .fills = true, .collector = "stat_user_tables", .prefix = "pg_stat_user_tables_",
      .columns = table_size_columns,
-     .from = "FROM (SELECT f.*, CASE WHEN f.free THEN pg_catalog.pg_table_size(f.oid) END AS table_size, "
-             "CASE WHEN f.free THEN pg_catalog.pg_indexes_size(f.oid) END AS index_size, "
-             "CASE WHEN f.reltoastrelid = 0 THEN 0 WHEN f.free THEN pg_catalog.pg_relation_size(f.reltoastrelid) END AS toast_size "
-             /* The size functions lock the table, its TOAST table and the indexes of both. */
+     .from = "FROM (SELECT f.*, " TABLE_SIZES("free")
              "FROM (WITH locked AS MATERIALIZED (" LOCKED "), busy AS MATERIALIZED (SELECT oid FROM locked UNION ALL "
              "SELECT i.indrelid FROM locked JOIN pg_catalog.pg_index i ON i.indexrelid = locked.oid) "
              "SELECT n.nspname, c.relname, c.oid, c.reltoastrelid, c.reltuples, c.relpages, "
              "NOT (c.oid IN (SELECT oid FROM busy) OR c.reltoastrelid IN (SELECT oid FROM busy)) AS free "
              "FROM pg_catalog.pg_class c " USER_TABLES("'{r,t,m,p}'") " OFFSET 0) f OFFSET 0) s",
-     .scope = QUERY_DATABASE, .limit = LIMIT_TABLES, .priority = 7, .interval_s = 300,
+     .end_version = 150000, .scope = QUERY_DATABASE, .limit = LIMIT_TABLES, .priority = 7, .interval_s = 300,
      .about = "Exact sizes: the server asks the file system for each fork of each relation.  With two indexes and TOAST "
               "that takes 35 µs per table, two to three times that in a new session, and 15 kB of its memory until it ends.  "
+              "From 15 on a primary is asked only for tables that were written to, vacuumed or made anew since they were asked for "
+              "last, or that somebody has locked for that now, and for each of them once an hour; the others cost a "
+              "quarter of that.  "
               "Of a table that is locked against all the last sizes stay."},
+    {.group = "user_table_sizes", .fills = true, .collector = "stat_user_tables", .prefix = "pg_stat_user_tables_",
+     .columns = table_size_columns, .use = USE_SIZES, .min_version = 150000,
+     .from = "FROM (SELECT f.*, " TABLE_SIZES("wanted")
+             "FROM (SELECT g.*, g.free AND (g.unsteady OR k.sign IS DISTINCT FROM g.sign) AS wanted "
+             "FROM (" TABLES_WITH_SIGNS " OFFSET 0) g LEFT JOIN " KNOWN_RELATIONS " k (oid, sign) ON k.oid = g.oid OFFSET 0) f OFFSET 0) s",
+     .scope = QUERY_DATABASE, .limit = LIMIT_TABLES, .priority = 7, .interval_s = 300},
     {.group = "statio_user_tables", .collector = "statio_user_tables", .prefix = "pg_statio_user_tables_",
      .columns = table_io_columns,
      .from = "FROM pg_catalog.pg_class c " INDEX_BLOCKS("c.oid") "i ON true " INDEX_BLOCKS("c.reltoastrelid") "x ON true "

@@ -20,9 +20,14 @@
 
 #define BLOCK_SIZE "pg_catalog.current_setting('block_size')::pg_catalog.int8"
 
+/* What a mark says of a relation (use_sizes.c): oids and signs of those whose sizes are known; use_sizes.c fills the braces. */
+#define KNOWN_RELATIONS "ROWS FROM (pg_catalog.unnest('{}'::pg_catalog.oid[]), pg_catalog.unnest('{}'::pg_catalog.int4[]))"
+
+#define THIS_DATABASE "(SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())"
+
 /* Relations of this database on which somebody holds, or waits for, an ACCESS EXCLUSIVE lock. */
 #define LOCKED \
     "SELECT l.relation AS oid FROM pg_catalog.pg_locks l WHERE l.mode = 'AccessExclusiveLock' AND l.relation IS NOT NULL " \
-    "AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())"
+    "AND l.database = " THIS_DATABASE
 
 #endif

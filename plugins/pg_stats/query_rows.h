@@ -11,6 +11,7 @@
 #define GAUGE(n, e, ...) {.name = (n), .expression = (e), .type = COLUMN_INT8, .kind = WEIR_GAUGE, .help = __VA_ARGS__}
 #define REAL_COUNTER(n, e, ...) {.name = (n), .expression = (e), .type = COLUMN_FLOAT8, .kind = WEIR_COUNTER, .help = __VA_ARGS__}
 #define REAL_GAUGE(n, e, ...) {.name = (n), .expression = (e), .type = COLUMN_FLOAT8, .kind = WEIR_GAUGE, .help = __VA_ARGS__}
+#define MARK(e, ...) {.name = "", .expression = (e), .type = COLUMN_MARK, __VA_ARGS__}
 #define END {.name = NULL}
 /* Seconds since the epoch; 0 for never, as postgres_exporter has it.  extract would give a numeric, which costs several times as
  * much. */

@@ -224,7 +224,7 @@ int source_prepare(struct source *source)
     statement->users++;
     source->statement = statement;
     rows_init(&source->rows, statement->plan.ncolumns, 0, (size_t)stats->config->rows_max);
-    rows_init(&source->seen, 1, 2 * statement->nkept + 1, (size_t)stats->config->rows_max);
+    rows_init(&source->seen, 1, 2 * statement->nkept + 1 + statement->plan.nmarks, (size_t)stats->config->rows_max);
     if (limit || query->adds_up)
         source->top = top_new(&statement->plan, limit ? limit : (size_t)stats->config->rows_max, (size_t)stats->config->rows_max);
     if (!source->top && (limit || query->adds_up))

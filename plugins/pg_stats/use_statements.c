@@ -29,7 +29,7 @@ int use_begin(struct source *source)
     uint32_t ids[STATEMENT_FIGURES];
     int status = WEIR_OK;
 
-    if (source->query->use == USE_ROWS)
+    if (source->statement->query->use == USE_ROWS || source->statement->query->use == USE_SIZES)
         return WEIR_OK;
     if (!stats->texts)
         stats->texts = texts_new(TEXTS_MAX, TEXT_BYTES);
@@ -100,7 +100,9 @@ void use_shown(struct source *source, const char *key, size_t length, struct wei
 const char *use_statement(struct source *source, char **made)
 {
     *made = NULL;
-    if (source->query->use != USE_TEXTS)
+    if (source->statement->query->use == USE_SIZES)
+        return *made = use_known(source);
+    if (source->statement->query->use != USE_TEXTS)
         return source->statement->copy;
     *made = malloc(MESSAGE_ROOM);
     if (*made && texts_ask(source->stats->texts, host->now_ns(), source->statement->copy, *made, MESSAGE_ROOM))

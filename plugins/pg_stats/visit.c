@@ -437,6 +437,7 @@ static void account(struct source *source, int64_t took_ns, size_t bytes, size_t
     source->cost_rows = (int64_t)rows;
     cost->time_ns += took_ns;
     cost->rows += rows;
+    cost->unchanged += source->unchanged;
     cost->bytes += bytes;
 }
 
@@ -736,7 +737,7 @@ static bool has_filled(const struct visit *visit)
     for (size_t i = 0; i < visit->count; i++) {
         const struct source *source = visit->sources[i];
 
-        filled |= source->asked && source->query->fills && source->cost_rows > FILLING_ROWS &&
+        filled |= source->asked && source->query->fills && source->cost_rows - (int64_t)source->unchanged > FILLING_ROWS &&
                   source->interval_ns > SOON_INTERVALS * visit->stats->budget.interval_ns;
     }
     return filled;

@@ -69,19 +69,22 @@ static void check_query(const struct query *query, int version)
     const struct query_facts facts = {.version = version, .extschema = "public"};
     static char sql[QUERY_SQL_MAX];
     struct query_plan plan;
-    bool values = false;
+    bool values = false, marks = false;
 
     if (!query_applies(query, &facts))
         return;
     ck_assert_msg(query_make(query, &facts, sql, sizeof(sql), &plan), "%s does not fit", query->group);
     ck_assert_msg(plan.ncolumns >= 1, "%s has no values in version %d", query->group, version);
+    ck_assert_msg(plan.nmarks == (query->use == USE_SIZES ? QUERY_MARKS : 0), "%s", query->group);
     ck_assert_msg(!query->named || (plan.nlabels == 2 && plan.ncolumns == 1), "%s", query->group);
     ck_assert_msg(!strchr(sql, '@'), "%s: %s", query->group, sql);
     ck_assert_msg(!group_is_taken(query, &facts), "two queries \"%s\" in version %d", query->group, version);
     for (const struct query_column *column = query->columns; column->name; column++) {
         ck_assert_msg(column->type != COLUMN_LABEL || !values, "%s: labels come first", query->group);
         values |= column->type != COLUMN_LABEL;
-        ck_assert_msg(column->type == COLUMN_LABEL || column->help || query->named, "%s.%s has no help", query->group, column->name);
+        ck_assert_msg(column->type == COLUMN_MARK || !marks, "%s: marks come last", query->group);
+        marks |= column->type == COLUMN_MARK;
+        ck_assert_msg(column->type == COLUMN_LABEL || column->type == COLUMN_MARK || column->help || query->named, "%s.%s has no help", query->group, column->name);
         ck_assert_msg(column->min_version == 0 || column->min_version > 130000, "%s", column->name);
     }
 }
