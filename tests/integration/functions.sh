@@ -48,7 +48,7 @@ free_port() {
 import random, socket
 below = int(open("/proc/sys/net/ipv4/ip_local_port_range").read().split()[0])
 while True:
-    port = random.randrange(below // 2, below)
+    port = random.randrange(10000, max(below, 20000))
     try: socket.socket().bind(("127.0.0.1", port))
     except OSError: continue
     print(port)
