@@ -130,7 +130,7 @@ static const struct query_column table_size_columns[] = {
     "CASE WHEN f.reltoastrelid = 0 THEN 0 WHEN f." wanted " THEN pg_catalog.pg_relation_size(f.reltoastrelid) END AS toast_size "
 
 /* What changes when the size of a table, its TOAST or its indexes may have changed: the server counts rows and vacuums, files get new
- * numbers when they are written anew.  That all counters began again would change it too, and so does every hour, each table at
+ * numbers when they are written anew.  A table with another name is another row, which knows nothing of this one.  That all counters began again would change it too, and so does every hour, each table at
  * its own minute: should anything have been missed, that is how long it lasts. */
 #define CHANGES(oid) \
     "pg_catalog.pg_stat_get_tuples_inserted(" oid ") + pg_catalog.pg_stat_get_tuples_updated(" oid ") + " \
@@ -141,7 +141,8 @@ static const struct query_column table_size_columns[] = {
 #define SIGN \
     "pg_catalog.hashint8(pg_catalog.hashint8extended(pg_catalog.hashint8extended(" CHANGES("c.oid") \
     " + CASE WHEN c.reltoastrelid = 0 THEN 0 ELSE " CHANGES("c.reltoastrelid") " END, " \
-    "c.relfilenode::pg_catalog.int8 + coalesce(i.files, 0)), b.began + (b.now + c.oid::pg_catalog.int8 % 3600) / 3600))"
+    "c.relfilenode::pg_catalog.int8 + coalesce(i.files, 0) + pg_catalog.hashname(c.relname)), " \
+    "b.began + pg_catalog.hashname(n.nspname) + (b.now + c.oid::pg_catalog.int8 % 3600) / 3600))"
 /* Who writes to a table has not counted yet, and holds a lock.  A standby counts nothing, nor need other than heaps. */
 #define UNSTEADY \
     "c.oid IN (SELECT oid FROM held) OR c.reltoastrelid IN (SELECT oid FROM held) OR b.uncounted " \
