@@ -42,8 +42,8 @@ char *use_known(const struct source *source)
     const size_t room = source->seen.count * NUMBER_MAX < LIST_MAX ? source->seen.count * NUMBER_MAX : LIST_MAX;
     char *made = malloc(source->statement->copy_length + 2 * room + NUMBER_MAX), *at = made;
 
-    if (!made || !oids)
-        return made ? strcpy(made, copy) : NULL;
+    if (!made)
+        return NULL;
     oids = strchr(oids, '{') + 1;
     signs = strchr(oids, '{') + 1;
     at = mempcpy(at, copy, (size_t)(oids - copy));

@@ -7,13 +7,13 @@
 sizes="SELECT string_agg(concat_ws(' ', c.relname, pg_table_size(c.oid), pg_indexes_size(c.oid),
     CASE WHEN c.reltoastrelid = 0 THEN 0 ELSE pg_relation_size(c.reltoastrelid) END), E'\n' ORDER BY c.relname COLLATE \"C\")
     FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'm')"
-# The server's own words, then the page's, then the server's again: only if these are the same, the page can be compared with them.
 shown() {
     curl -sf "$url/metrics" | awk 'BEGIN { want["pg_stat_user_tables_table_size_bytes"] = 1; want["pg_stat_user_tables_index_size_bytes"] = 2
             want["pg_table_toast_size_bytes"] = 3 }
         { split($1, part, "{") } part[1] in want { match($1, /relname="[^"]*"/); n = substr($1, RSTART + 9, RLENGTH - 10); names[n]; value[n, want[part[1]]] = $2 }
         END { for (n in names) print n, value[n, 1], value[n, 2], value[n, 3] }' | LC_ALL=C sort
 }
+# The page between two looks at the server: only if these are the same, it can be compared with them.
 as_the_server_says() {
     local before
     before=$(sql -d shop -c "$sizes")
@@ -72,7 +72,7 @@ seen "two that change names" -c "BEGIN" -c "ALTER TABLE new RENAME TO other" -c 
 seen "one in the place of another" -c "BEGIN" -c "DROP TABLE new" -c "ALTER TABLE plain RENAME TO new" -c "CREATE TABLE plain (id int PRIMARY KEY, v text)" -c "COMMIT"
 seen "a table gone" -c "DROP TABLE new"
 seen "a part's" -c "INSERT INTO parted SELECT g FROM generate_series(1, 30000) g"
-seen "a materialized view's" -c "CREATE OR REPLACE FUNCTION more() RETURNS void LANGUAGE sql AS ''" -c "DROP MATERIALIZED VIEW seen" -c "CREATE MATERIALIZED VIEW seen AS SELECT g FROM generate_series(1, 20000) g"
+seen "a materialized view's" -c "DROP MATERIALIZED VIEW seen" -c "CREATE MATERIALIZED VIEW seen AS SELECT g FROM generate_series(1, 20000) g"
 seen "unlogged rows" -c "INSERT INTO unlogged SELECT g, 'x' FROM generate_series(1, 10000) g"
 seen "statistics reset" -c "SELECT pg_stat_reset()" -c "INSERT INTO bare SELECT g FROM generate_series(1, 5000) g"
 
