@@ -1,58 +1,53 @@
-# Unit tests, with the sources they test compiled in; small plugins to test the host with; fuzzers.
+# Unit tests; small plugins to test the host with; fuzzers.
 if WITH_CHECK
 check_PROGRAMS += tests/unit/check_ring tests/unit/check_series tests/unit/check_feed tests/unit/check_core \
 	tests/unit/check_config tests/unit/check_loader tests/unit/check_reload
-tests_unit_check_ring_SOURCES = tests/unit/check_ring.c core/ring.c
+tests_unit_check_ring_SOURCES = tests/unit/check_ring.c
 tests_unit_check_ring_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_unit_check_ring_LDADD = $(CHECK_LIBS)
-tests_unit_check_series_SOURCES = tests/unit/check_series.c core/ring.c core/series.c core/pass.c
+tests_unit_check_ring_LDADD = libcore.a $(CHECK_LIBS)
+tests_unit_check_series_SOURCES = tests/unit/check_series.c
 tests_unit_check_series_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_unit_check_series_LDADD = $(CHECK_LIBS)
-tests_unit_check_feed_SOURCES = tests/unit/check_feed.c core/ring.c core/series.c core/pass.c core/feed.c
+tests_unit_check_series_LDADD = libcore.a $(CHECK_LIBS)
+tests_unit_check_feed_SOURCES = tests/unit/check_feed.c
 tests_unit_check_feed_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_unit_check_feed_LDADD = $(CHECK_LIBS)
-tests_unit_check_core_SOURCES = tests/unit/check_core.c core/secret.c core/schedule.c core/service.c core/process.c \
-	core/util/arena.c core/util/strbuf.c
+tests_unit_check_feed_LDADD = libcore.a $(CHECK_LIBS)
+tests_unit_check_core_SOURCES = tests/unit/check_core.c
 tests_unit_check_core_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_unit_check_core_LDADD = $(CHECK_LIBS)
-tests_unit_check_config_SOURCES = tests/unit/check_config.c core/config.c core/mistakes.c core/outline.c core/schema.c core/secret.c \
-	core/log.c core/util/arena.c core/util/strbuf.c
+tests_unit_check_core_LDADD = libcore.a $(CHECK_LIBS)
+tests_unit_check_config_SOURCES = tests/unit/check_config.c
 tests_unit_check_config_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_unit_check_config_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS)
-tests_unit_check_loader_SOURCES = tests/unit/check_loader.c core/loader.c core/fatal.c core/log.c core/util/arena.c
+tests_unit_check_config_LDADD = libcore.a $(CHECK_LIBS) $(CONFUSE_LIBS)
+tests_unit_check_loader_SOURCES = tests/unit/check_loader.c
 tests_unit_check_loader_CPPFLAGS = $(TEST_CPPFLAGS)
-tests_unit_check_loader_LDADD = $(CHECK_LIBS) -ldl
-tests_unit_check_reload_SOURCES = tests/unit/check_reload.c core/call.c core/config.c core/fatal.c core/feed.c core/host.c \
-	core/instance.c core/instances.c core/loader.c core/log.c core/mistakes.c core/outline.c core/pass.c core/plan.c core/process.c \
-	core/reload.c core/ring.c core/schedule.c core/schema.c core/seat.c core/secret.c core/selfstat.c core/series.c \
-	core/service.c core/util/arena.c core/util/strbuf.c
+tests_unit_check_loader_LDADD = libcore.a $(CHECK_LIBS) -ldl
+# With less patience.
+tests_unit_check_reload_SOURCES = tests/unit/check_reload.c core/instance.c core/reload.c
 tests_unit_check_reload_CPPFLAGS = $(TEST_CPPFLAGS) -DINSTANCE_START_NS=INT64_C\(8000000000\) -DINSTANCE_STUCK_NS=INT64_C\(1000000000\)
-tests_unit_check_reload_LDADD = $(CHECK_LIBS) $(CONFUSE_LIBS) -ldl
+tests_unit_check_reload_LDADD = libcore.a $(CHECK_LIBS) $(CONFUSE_LIBS) -ldl
 check_PROGRAMS += tests/unit/check_prometheus
 tests_unit_check_prometheus_SOURCES = tests/unit/check_prometheus.c plugins/prometheus/model.c plugins/prometheus/model.h \
 	plugins/prometheus/distribution.c plugins/prometheus/distribution.h plugins/prometheus/number.c plugins/prometheus/number.h
 tests_unit_check_prometheus_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/prometheus
 tests_unit_check_prometheus_LDADD = $(CHECK_LIBS) -lpthread
 check_PROGRAMS += tests/unit/check_queue tests/unit/check_power
-tests_unit_check_queue_SOURCES = tests/unit/check_queue.c tests/unit/labels.h plugins/push/record.c plugins/push/record.h $(PUSH_QUEUE)
+tests_unit_check_queue_SOURCES = tests/unit/check_queue.c tests/unit/labels.h
 tests_unit_check_queue_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/push
-tests_unit_check_queue_LDADD = $(CHECK_LIBS) -lpthread
-tests_unit_check_power_SOURCES = tests/unit/check_power.c $(PUSH_QUEUE)
+tests_unit_check_queue_LDADD = libpush.la $(CHECK_LIBS) -lpthread
+tests_unit_check_power_SOURCES = tests/unit/check_power.c
 tests_unit_check_power_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/push
-tests_unit_check_power_LDADD = $(CHECK_LIBS) -lpthread
+tests_unit_check_power_LDADD = libpush.la $(CHECK_LIBS) -lpthread
 check_PROGRAMS += tests/unit/check_push
 tests_unit_check_push_SOURCES = tests/unit/check_push.c $(PUSH)
 tests_unit_check_push_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/push -DPUSH_NAME='"test"'
-tests_unit_check_push_LDADD = $(CHECK_LIBS) -lpthread
+tests_unit_check_push_LDADD = libpush.la $(CHECK_LIBS) -lpthread
 if WITH_REMOTE_WRITE
 if WITH_PROTOBUF_C
 check_PROGRAMS += tests/unit/check_remote_write
-tests_unit_check_remote_write_SOURCES = tests/unit/check_remote_write.c $(REMOTE_WRITE_ENCODE) plugins/remote_write/verdict.c \
-	plugins/push/answer.c $(PUSH_PARTS) $(PUSH_RECORDS) $(PUSH_QUEUE)
+tests_unit_check_remote_write_SOURCES = tests/unit/check_remote_write.c $(REMOTE_WRITE_ENCODE) plugins/remote_write/verdict.c
 nodist_tests_unit_check_remote_write_SOURCES = tests/unit/remote_write_1.pb-c.c tests/unit/remote_write_2.pb-c.c
 tests_unit_check_remote_write_CPPFLAGS = $(TEST_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/remote_write \
 	-I$(srcdir)/plugins/push -I.
-tests_unit_check_remote_write_LDADD = $(CHECK_LIBS) $(PROTOBUF_C_LIBS) $(CURL_LIBS) $(SNAPPY_LIBS) -lpthread
+tests_unit_check_remote_write_LDADD = libpush_http.la libpush.la $(CHECK_LIBS) $(PROTOBUF_C_LIBS) $(CURL_LIBS) $(SNAPPY_LIBS) -lpthread
 GENERATED_MESSAGES = tests/unit/remote_write_1.pb-c.c tests/unit/remote_write_1.pb-c.h tests/unit/remote_write_2.pb-c.c \
 	tests/unit/remote_write_2.pb-c.h
 CLEANFILES += $(GENERATED_MESSAGES)
@@ -62,18 +57,17 @@ endif
 if WITH_OTLP
 if WITH_PROTOBUF_C
 check_PROGRAMS += tests/unit/check_otlp
-tests_unit_check_otlp_SOURCES = tests/unit/check_otlp.c tests/unit/labels.h plugins/otlp/encode.c plugins/otlp/verdict.c plugins/push/answer.c \
-	$(PUSH_PARTS) plugins/push/record.c $(PUSH_QUEUE)
+tests_unit_check_otlp_SOURCES = tests/unit/check_otlp.c tests/unit/labels.h plugins/otlp/encode.c plugins/otlp/verdict.c
 nodist_tests_unit_check_otlp_SOURCES = tests/unit/otlp.pb-c.c
 tests_unit_check_otlp_CPPFLAGS = $(TEST_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/otlp \
 	-I$(srcdir)/plugins/push -I.
-tests_unit_check_otlp_LDADD = $(CHECK_LIBS) $(PROTOBUF_C_LIBS) $(CURL_LIBS) -lpthread
+tests_unit_check_otlp_LDADD = libpush_http.la libpush.la $(CHECK_LIBS) $(PROTOBUF_C_LIBS) $(CURL_LIBS) -lpthread
 OTLP_MESSAGES = tests/unit/otlp.pb-c.c tests/unit/otlp.pb-c.h
 CLEANFILES += $(OTLP_MESSAGES)
 $(tests_unit_check_otlp_OBJECTS): $(OTLP_MESSAGES)
 endif
 endif
-EXTRA_DIST += tests/unit/remote_write_1.proto tests/unit/remote_write_2.proto tests/unit/otlp.proto
+EXTRA_DIST += tests/unit/assertions.h tests/unit/remote_write_1.proto tests/unit/remote_write_2.proto tests/unit/otlp.proto
 tests/unit/%.pb-c.c tests/unit/%.pb-c.h: tests/unit/%.proto
 	$(AM_V_GEN)$(MKDIR_P) tests/unit && $(PROTOC_C) -I$(srcdir) --c_out=. $(srcdir)/tests/unit/$*.proto
 if WITH_STATSD
@@ -84,9 +78,9 @@ tests_unit_check_statsd_LDADD = $(CHECK_LIBS) -lpthread -lm
 endif
 if WITH_GRAPHITE
 check_PROGRAMS += tests/unit/check_graphite
-tests_unit_check_graphite_SOURCES = tests/unit/check_graphite.c tests/unit/labels.h plugins/push/record.c $(GRAPHITE_LINES)
+tests_unit_check_graphite_SOURCES = tests/unit/check_graphite.c tests/unit/labels.h $(GRAPHITE_LINES)
 tests_unit_check_graphite_CPPFLAGS = $(TEST_CPPFLAGS) $(GRAPHITE_INCLUDES)
-tests_unit_check_graphite_LDADD = $(CHECK_LIBS) -lm
+tests_unit_check_graphite_LDADD = libpush.la $(CHECK_LIBS) -lm
 endif
 if WITH_SYSTEM
 check_PROGRAMS += tests/unit/check_system
@@ -116,7 +110,7 @@ include tests/plugins/plugins.mk
 
 if FUZZ
 FUZZ_FLAGS = $(AM_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
-check_PROGRAMS += tests/fuzz/fuzz_config tests/fuzz/fuzz_http tests/fuzz/fuzz_obfuscate tests/fuzz/fuzz_system
+FUZZERS = tests/fuzz/fuzz_config tests/fuzz/fuzz_http tests/fuzz/fuzz_obfuscate tests/fuzz/fuzz_system
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c core/config.c core/mistakes.c core/outline.c core/schema.c core/secret.c core/log.c \
 	core/util/arena.c core/util/strbuf.c
 tests_fuzz_fuzz_config_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -133,7 +127,7 @@ tests_fuzz_fuzz_system_SOURCES = tests/fuzz/fuzz_system.c plugins/system/parse.c
 tests_fuzz_fuzz_system_CPPFLAGS = $(TEST_CPPFLAGS) -I$(srcdir)/plugins/system
 tests_fuzz_fuzz_system_CFLAGS = $(FUZZ_FLAGS)
 if WITH_REMOTE_WRITE
-check_PROGRAMS += tests/fuzz/fuzz_remote_write
+FUZZERS += tests/fuzz/fuzz_remote_write
 tests_fuzz_fuzz_remote_write_SOURCES = tests/fuzz/fuzz_remote_write.c $(REMOTE_WRITE_ENCODE) plugins/remote_write/verdict.c \
 	plugins/push/answer.c plugins/push/checkpoint.c plugins/push/crc32c.c plugins/push/parts.c plugins/push/record.c \
 	plugins/push/segment.c
@@ -142,12 +136,15 @@ tests_fuzz_fuzz_remote_write_CFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_remote_write_LDADD = $(CURL_LIBS) $(SNAPPY_LIBS)
 endif
 if WITH_OTLP
-check_PROGRAMS += tests/fuzz/fuzz_otlp
+FUZZERS += tests/fuzz/fuzz_otlp
 tests_fuzz_fuzz_otlp_SOURCES = tests/fuzz/fuzz_otlp.c plugins/otlp/encode.c plugins/otlp/verdict.c plugins/push/answer.c \
 	plugins/push/parts.c plugins/push/record.c
 tests_fuzz_fuzz_otlp_CPPFLAGS = $(TEST_CPPFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/otlp -I$(srcdir)/plugins/push
 tests_fuzz_fuzz_otlp_CFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_otlp_LDADD = $(CURL_LIBS)
 endif
+check_PROGRAMS += $(FUZZERS)
+fuzzers: $(FUZZERS)
+.PHONY: fuzzers
 endif
 EXTRA_DIST += tests/fuzz/corpus

@@ -7,5 +7,5 @@ graphite_la_SOURCES = plugins/graphite/graphite.c plugins/graphite/tcp_carrier.c
 graphite_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) $(GRAPHITE_INCLUDES) -DPUSH_NAME='"graphite"'
 graphite_la_CFLAGS = $(PLUGIN_CFLAGS)
 graphite_la_LDFLAGS = $(PLUGIN_LDFLAGS)
-graphite_la_LIBADD = -lpthread -lm
+graphite_la_LIBADD = libpush.la -lpthread -lm
 endif

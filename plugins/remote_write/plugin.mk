@@ -6,5 +6,5 @@ remote_write_la_SOURCES = plugins/remote_write/remote_write.c $(REMOTE_WRITE_ENC
 remote_write_la_CPPFLAGS = $(PLUGIN_CPPFLAGS) $(CURL_CFLAGS) -I$(srcdir)/plugins/push -DPUSH_NAME='"remote_write"'
 remote_write_la_CFLAGS = $(PLUGIN_CFLAGS)
 remote_write_la_LDFLAGS = $(PLUGIN_LDFLAGS)
-remote_write_la_LIBADD = $(CURL_LIBS) $(SNAPPY_LIBS) -lpthread
+remote_write_la_LIBADD = libpush_http.la libpush.la $(CURL_LIBS) $(SNAPPY_LIBS) -lpthread
 endif

@@ -1,10 +1,10 @@
 /* check_config.c - configuration: what is accepted, and the exact words for what is not. */
+#include "assertions.h"
 #include "config.h"
 #include "schema.h"
 #include "secret.h"
 #include "service.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -1,4 +1,5 @@
 /* check_core.c - the small parts of the core: schedule, service, secret, process, arena, strbuf. */
+#include "assertions.h"
 #include "process.h"
 #include "schedule.h"
 #include "secret.h"
@@ -7,7 +8,6 @@
 #include "util/clock.h"
 #include "util/strbuf.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -1,8 +1,8 @@
 /* check_feed.c - from lanes to one sink: order, marks, what is told after a loss, and a race that must end in the truth. */
+#include "assertions.h"
 #include "feed.h"
 #include "pass.h"
 
-#include <check.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>

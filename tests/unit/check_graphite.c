@@ -1,9 +1,9 @@
 /* check_graphite.c - records as lines of Graphite: names, tags, templates, numbers, what cannot be sent. */
+#include "assertions.h"
 #include "labels.h"
 #include "lines.h"
 #include "record.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

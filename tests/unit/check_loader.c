@@ -1,9 +1,9 @@
 /* check_loader.c - plugins: the good are loaded, each bad one is refused with its reason; and what a fault in one leaves. */
+#include "assertions.h"
 #include "fatal.h"
 #include "loader.h"
 #include "log.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* check_otlp.c - records as requests of OTLP, decoded by protobuf-c, and what follows from answers. */
+#include "assertions.h"
 #include "encode.h"
 #include "labels.h"
 #include "record.h"
@@ -8,7 +9,6 @@
 
 #include <weir_plugin.h>
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

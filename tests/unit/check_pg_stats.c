@@ -1,4 +1,5 @@
 /* check_pg_stats.c - the parts of pg_stats that need no server: rows, queries, the top-N, averages, texts. */
+#include "assertions.h"
 #include "obfuscate.h"
 #include "budget.h"
 #include "queries.h"
@@ -6,7 +7,6 @@
 #include "statements.h"
 #include "top.h"
 
-#include <check.h>
 #include <endian.h>
 #include <math.h>
 #include <stdio.h>

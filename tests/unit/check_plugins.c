@@ -1,9 +1,9 @@
 /* check_plugins.c - the parts of our plugins that need no server: numbers, negotiation, base64. */
+#include "assertions.h"
 #include "auth.h"
 #include "negotiate.h"
 #include "number.h"
 
-#include <check.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>

@@ -10,9 +10,9 @@
  *   - of all others any survive, in any order: written whole, or only some of its sectors, or as zeros.
  * What must come of it is in `state_check`.  With WEIR_PROOF=1 a cut before each step, else before a sample of them (WEIR_SEED).
  */
+#include "assertions.h"
 #include "queue.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -29,9 +29,6 @@
 #define RECORDS 700u
 #define STEPS_MAX 20000u
 #define FILES_MAX 256u
-/* As Check's own, which make a note for each of the millions that hold. */
-#define must(condition, ...) do { if (!(condition)) ck_abort_msg(__VA_ARGS__); } while (0)
-#define must_be(a, b) must((a) == (b), "%s is not %s", #a, #b)
 
 enum kind { CREATE, WRITE, CUT, RENAME, UNLINK, SYNC, SYNC_FAILED, SYNC_DIRECTORY, ACCEPTED, TAKEN, ARRIVED, DURABLE };
 static struct step {
@@ -268,8 +265,8 @@ static uint32_t number_of(const struct queue_flight *flight, size_t i)
     uint32_t number;
 
     memcpy(&number, flight->bytes + record->offset, sizeof(number));
-    must(number < RECORDS, "record %u", number);
-    must(record->samples == samples_of(number) && record->length == length_of(number) &&
+    ck_assert_msg(number < RECORDS, "record %u", number);
+    ck_assert_msg(record->samples == samples_of(number) && record->length == length_of(number) &&
              memcmp(payloads[number], flight->bytes + record->offset, record->length) == 0, "record %u was altered", number);
     return number;
 }
@@ -514,7 +511,7 @@ static void directory_make(const char *path, unsigned cut)
                 else if (strcmp(names[f], step->name) == 0 && (step->kind != UNLINK || f == step->file))
                     names[f][0] = '\0';
     }
-    must_be(mkdir(path, 0700), 0);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
     for (unsigned f = 0; f < nfiles; f++) {
         char file[200];
         int fd;
@@ -523,8 +520,8 @@ static void directory_make(const char *path, unsigned cut)
             continue;
         snprintf(file, sizeof(file), "%.110s/%.79s", path, names[f]);
         fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        must(fd >= 0, "%s", strerror(errno));
-        must_be(write(fd, contents[f].bytes, contents[f].length), (ssize_t)contents[f].length);
+        ck_assert_msg(fd >= 0, "%s", strerror(errno));
+        ck_assert_int_eq(write(fd, contents[f].bytes, contents[f].length), (ssize_t)contents[f].length);
         close(fd);
     }
 }
@@ -536,7 +533,7 @@ static void balanced(struct queue *at, struct queue_figures *figures)
     queue_figures(at, figures);
     for (size_t i = 0; i < QUEUE_OUTCOMES; i++)
         settled += figures->outcomes[i];
-    must_be(figures->appended, settled + figures->pending);
+    ck_assert_uint_eq(figures->appended, settled + figures->pending);
 }
 
 /* Opens what a cut has left and takes all of it.  What was durable comes, unless the receiver had it; what the receiver had, and
@@ -567,7 +564,7 @@ static void state_check(const char *path, unsigned cut, const char *what)
         if (steps[i].kind == ARRIVED)
             settled[steps[i].record] = true;
     balanced(again, &figures);
-    must(figures.appended >= before[durable] && figures.appended <= before[had < RECORDS ? had + 1 : had],
+    ck_assert_msg(figures.appended >= before[durable] && figures.appended <= before[had < RECORDS ? had + 1 : had],
                   "%s before step %u: %lu accepted, %u records were durable and %u accepted", what, cut,
                   (unsigned long)figures.appended, durable, had);
     while (queue_take(again, 300, SIZE_MAX, &all) > 0) {
@@ -576,7 +573,7 @@ static void state_check(const char *path, unsigned cut, const char *what)
         for (size_t i = 0; i < all.count; i++) {
             uint32_t number = number_of(&all, i);
 
-            must(number >= last, "%s before step %u: record %u after %u", what, cut, number, last);
+            ck_assert_msg(number >= last, "%s before step %u: record %u after %u", what, cut, number, last);
             last = number;
             came[number] |= !(all.done >> number % all.parts & 1);
         }
@@ -586,15 +583,15 @@ static void state_check(const char *path, unsigned cut, const char *what)
         balanced(again, &figures);
     }
     balanced(again, &figures);
-    must_be(figures.pending, 0);
+    ck_assert_uint_eq(figures.pending, 0);
     for (uint32_t i = 0; i < RECORDS; i++) {
-        must(i >= durable || came[i] || taken[i], "%s before step %u: record %u of %u durable ones is lost", what, cut, i,
+        ck_assert_msg(i >= durable || came[i] || taken[i], "%s before step %u: record %u of %u durable ones is lost", what, cut, i,
                       durable);
-        must(!came[i] || !settled[i], "%s before step %u: record %u comes again", what, cut, i);
-        must(!came[i] || i <= had, "%s before step %u: record %u was never accepted", what, cut, i);
+        ck_assert_msg(!came[i] || !settled[i], "%s before step %u: record %u comes again", what, cut, i);
+        ck_assert_msg(!came[i] || i <= had, "%s before step %u: record %u was never accepted", what, cut, i);
     }
     /* One whose append had not returned may be there, and damaged. */
-    must(figures.outcomes[QUEUE_DAMAGED] <= figures.appended - before[durable],
+    ck_assert_msg(figures.outcomes[QUEUE_DAMAGED] <= figures.appended - before[durable],
                   "%s before step %u: %lu counted as damaged", what, cut, (unsigned long)figures.outcomes[QUEUE_DAMAGED]);
     queue_flight_free(&all);
     queue_close(again);
@@ -607,12 +604,12 @@ static void remove_all(const char *path)
     DIR *stream = opendir(path);
     const struct dirent *entry;
 
-    must(stream != NULL, "%s", strerror(errno));
+    ck_assert_msg(stream != NULL, "%s", strerror(errno));
     while ((entry = readdir(stream)) != NULL)
         if (entry->d_name[0] != '.')
-            must_be(unlinkat(dirfd(stream), entry->d_name, 0), 0);
+            ck_assert_int_eq(unlinkat(dirfd(stream), entry->d_name, 0), 0);
     closedir(stream);
-    must_be(rmdir(path), 0);
+    ck_assert_int_eq(rmdir(path), 0);
 }
 
 static void state_try(unsigned cut, const char *what)

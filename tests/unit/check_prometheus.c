@@ -1,7 +1,7 @@
 /* check_prometheus.c - the plugin prometheus' model: what a scrape may see while batches come. */
+#include "assertions.h"
 #include "model.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

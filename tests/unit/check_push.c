@@ -2,11 +2,11 @@
  *
  * The host is made up: series h is x_total{which="h"}, series 5 is dropped by a rule; label set n of exemplars is trace_id="n".
  */
+#include "assertions.h"
 #include "push.h"
 
 #include "record.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,6 +4,7 @@
  * samples came, so that each test can say exactly what may be missing, and that the ledger has counted it.
  * With WEIR_PROOF=1 every byte and every bit is tried, else a sample of them (WEIR_SEED).
  */
+#include "assertions.h"
 #include "checkpoint.h"
 #include "crc32c.h"
 #include "labels.h"
@@ -11,7 +12,6 @@
 #include "record.h"
 #include "segment.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

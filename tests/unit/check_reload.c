@@ -4,13 +4,13 @@
  * test's own), `well` (a provider) with `user` (a source that is inside it most of the time), and `witness` (a sink that believes
  * nothing).
  */
+#include "assertions.h"
 #include "host.h"
 #include "log.h"
 #include "reload.h"
 #include "util/clock.h"
 #include "util/strbuf.h"
 
-#include <check.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,6 +3,7 @@
  * Requests are decompressed by libsnappy and decoded by protobuf-c, from messages of their own (remote_write_*.proto), and
  * compared with what went in, one by one.
  */
+#include "assertions.h"
 #include "catalog.h"
 #include "compress.h"
 #include "encode.h"
@@ -13,7 +14,6 @@
 #include "tests/unit/remote_write_1.pb-c.h"
 #include "tests/unit/remote_write_2.pb-c.h"
 
-#include <check.h>
 #include <math.h>
 #include <snappy-c.h>
 #include <stdio.h>

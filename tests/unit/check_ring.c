@@ -3,9 +3,9 @@
  * The stress tests are the ones to run under ThreadSanitizer.  Their samples carry a checksum of their own position, so
  * that a torn or misplaced sample cannot pass.
  */
+#include "assertions.h"
 #include "ring.h"
 
-#include <check.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* check_series.c - registry and passes together: identity, limits, staleness, release and reuse, snapshots, churn. */
+#include "assertions.h"
 #include "pass.h"
 #include "series.h"
 
-#include <check.h>
 #include <malloc.h>
 #include <sched.h>
 #include <stdio.h>

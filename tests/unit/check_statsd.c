@@ -1,4 +1,5 @@
 /* check_statsd.c - what the plugin statsd sends: names, deltas, numbers, packing, the buckets, and sockets that fail. */
+#include "assertions.h"
 #include "buckets.h"
 #include "counter.h"
 #include "endpoint.h"
@@ -6,7 +7,6 @@
 #include "packets.h"
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <errno.h>
 #include <math.h>
 #include <netinet/in.h>

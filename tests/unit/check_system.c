@@ -1,10 +1,10 @@
 /* check_system.c - the parts of the plugin system that need no host: parsers, items, files, and asking mounts that hang. */
+#include "assertions.h"
 #include "file.h"
 #include "items.h"
 #include "parse.h"
 #include "probe.h"
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <semaphore.h>
