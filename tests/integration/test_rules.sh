@@ -91,7 +91,8 @@ for segment in pg_xact/0714 pg_multixact/offsets/7140; do
 done
 as_postgres "$pg_bin/pg_checksums" -D "$pg_data" --enable >/dev/null 2>&1
 printf rotten | as_postgres dd of="$pg_data/$relation" bs=1 seek=4000 conv=notrunc 2>/dev/null
-pg_start || { cat "$pg_data/../log"; exit 1; }
+# It makes eight gigabytes of pg_subtrans before it is ready.
+wait_limit=600 pg_start || { cat "$pg_data/../log"; exit 1; }
 check "a page is corrupt" sh -c "! psql -Xc 'SELECT * FROM corrupt'"
 PGPORT=$pair_port pg_data=$pair_data
 
