@@ -4,6 +4,8 @@
 # conditions, and leaves nothing behind: servers run as children of one supervisor each and are stopped at exit.
 
 set -u
+# Debian's programs, python3 with Debian's modules among them, before what else there may be under the same name.
+PATH=/usr/bin:$PATH
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 weir=${WEIR:?set WEIR to the program}
 plugin_dir=${PLUGIN_DIR:?set PLUGIN_DIR to the folder of its plugins}
@@ -178,7 +180,7 @@ no_report() { ! grep -m 1 -A 60 -E 'ERROR: (Address|Thread|Leak)Sanitizer|WARNIN
 start_receiver() {
     local ports
     ports=$(mktemp "$scratch/receiver.XXXXXX")
-    PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 "$here/remote_write_receiver.py" "$@" >"$ports" 2>"$ports.err" &
+    PYTHONDONTWRITEBYTECODE=1 python3 "$here/remote_write_receiver.py" "$@" >"$ports" 2>"$ports.err" &
     wait_until "the receiver is there" test -s "$ports" || { cat "$ports.err"; return 1; }
     read -r receiver_port receiver_control < "$ports"
 }

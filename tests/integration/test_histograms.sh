@@ -108,7 +108,7 @@ for gz in False, True:
         families = {f.name: f for f in parser.text_string_to_metric_families(get(sys.argv[3], gz))}
         assert families['shop_request_duration_seconds'].type == 'histogram' and len(families['shop_request_duration_seconds'].samples) == 10
 EOF
-check "OpenMetrics' own reader takes both formats, compressed too" /usr/bin/python3 "$scratch/read.py" "$url" "$openmetrics" "$text"
+check "OpenMetrics' own reader takes both formats, compressed too" python3 "$scratch/read.py" "$url" "$openmetrics" "$text"
 strict() { curl -sf -H "Accept: $1" "$url/metrics" | python3 "$here/exposition.py" "${@:2}"; }
 check "our own strict reader takes the one" strict "$openmetrics" --openmetrics
 check "and the other" strict "$text"

@@ -2,7 +2,7 @@
 # OTLP/HTTP: every request against a strict receiver, every value against the source; partial success, retries, outages, kills.
 . "$(dirname "$0")/functions.sh"
 [ -e "$plugin_dir/otlp.so" ] || skip "the plugin otlp is not built"
-/usr/bin/python3 -c 'import google.protobuf' 2>/dev/null || skip "there is no python3-protobuf"
+python3 -c 'import google.protobuf' 2>/dev/null || skip "there is no python3-protobuf"
 use_test_plugins
 export PYTHONDONTWRITEBYTECODE=1
 
@@ -23,7 +23,7 @@ check "a label that is none" mistake 'url = "http://a/" external_labels = { "1a=
 # receive PORT: sets receiver_pid.
 receive() {
     rm -f "$scratch/r.ready"
-    /usr/bin/python3 "$here/otlp_receiver.py" "$1" "$scratch/r" 2>>"$scratch/r.err" &
+    python3 "$here/otlp_receiver.py" "$1" "$scratch/r" 2>>"$scratch/r.err" &
     receiver_pid=$!
     wait_until "the receiver is there" test -e "$scratch/r.ready" || cat "$scratch/r.err"
 }

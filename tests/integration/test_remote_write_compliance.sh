@@ -4,7 +4,7 @@
 
 [ -e "$plugin_dir/remote_write.so" ] || skip "the plugin remote_write is not built"
 mkdir "$scratch/runs"
-PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 "$here/remote_write_compliance.py" "$scratch/runs" > "$scratch/cases" 2>&1
+PYTHONDONTWRITEBYTECODE=1 python3 "$here/remote_write_compliance.py" "$scratch/runs" > "$scratch/cases" 2>&1
 cat "$scratch/cases"
 failures=$((failures + $(grep -c '^not ok' "$scratch/cases")))
 check "all cases were run" grep -qE '^[0-9]+ passed' "$scratch/cases"

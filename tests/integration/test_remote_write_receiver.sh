@@ -4,7 +4,7 @@
 export PYTHONDONTWRITEBYTECODE=1
 
 start_receiver || exit 1
-PYTHONPATH=$here /usr/bin/python3 "$here/remote_write_receiver_test.py" "$receiver_port" "$receiver_control" > "$scratch/self" 2>&1
+PYTHONPATH=$here python3 "$here/remote_write_receiver_test.py" "$receiver_port" "$receiver_control" > "$scratch/self" 2>&1
 cat "$scratch/self"
 failures=$((failures + $(grep -c '^not ok' "$scratch/self")))
 check "the self test came to its end" grep -q 'selected by label' "$scratch/self"
