@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -975,6 +976,10 @@ static int listen_open(struct http *http)
     if (getsockname(http->listener, (struct sockaddr *)&bound, &length) == 0)
         (void)getnameinfo((struct sockaddr *)&bound, length, shown, sizeof(shown), number, sizeof(number),
                           NI_NUMERICHOST | NI_NUMERICSERV);
+    /* Who asks from this host is not behind a network: one that paces what is sent, as BBR does, would only hold an answer up.
+     * Connections have it from the listener; reno is there in every kernel, and allowed. */
+    if (is_loopback(shown))
+        (void)setsockopt(http->listener, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
     host->log(http->self, WEIR_INFO_LEVEL, "listening on %s://%s%s%s:%s", http->config->certificate ? "https" : "http",
               strchr(shown, ':') ? "[" : "", shown, strchr(shown, ':') ? "]" : "", number);
     return WEIR_OK;

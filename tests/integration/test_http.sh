@@ -108,6 +108,18 @@ for i in range(100):
     time.sleep(0.1)
 else: sys.exit('does not answer any more')
 PY
+# control_of PORT: the congestion control of a connection, as the kernel tells it.
+control_of() {
+    exec 9<>"/dev/tcp/127.0.0.1/$1"
+    ss -Htni state established "sport = :$1" | grep -oE '\b(reno|cubic|bbr|dctcp|vegas|westwood)\b' | head -1
+    exec 9>&-
+}
+check "on loopback nothing is paced" [ "$(control_of "${url##*:}")" = reno ]
+stop_weir
+printf 'plugins = { "http" }\nhttp { listen = ":0" insecure = true }\n' > "$scratch/all.conf"
+start_weir "$scratch/all.conf"
+port=$(sed -n 's/.*listening on .*:\([0-9]*\)$/\1/p' "$weir_log")
+check "elsewhere the congestion control is the system's" [ "$(control_of "$port")" = "$(cat /proc/sys/net/ipv4/tcp_congestion_control)" ]
 stop_weir
 python3 -c 'import socket, time; s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(); print(s.getsockname()[1], flush=True); time.sleep(600)' > "$scratch/taken" &
 wait_until "a port is taken" test -s "$scratch/taken"
