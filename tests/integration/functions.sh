@@ -4,8 +4,8 @@
 # conditions, and leaves nothing behind: servers run as children of one supervisor each and are stopped at exit.
 
 set -u
-# Debian's programs, python3 with Debian's modules among them, before what else there may be under the same name.
-PATH=/usr/bin:$PATH
+# Debian's programs before what else has their names: python3 with Debian's modules, and psql itself, not the script that looks for it.
+PATH=/usr/lib/postgresql/15/bin:/usr/bin:$PATH
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 weir=${WEIR:?set WEIR to the program}
 plugin_dir=${PLUGIN_DIR:?set PLUGIN_DIR to the folder of its plugins}
