@@ -99,7 +99,7 @@ def known(families, page, paths):
 
 
 def ask(api, what, **arguments):
-    with urllib.request.urlopen('%s/api/v1/%s?%s' % (api, what, urllib.parse.urlencode(arguments)), timeout=30) as answer:
+    with urllib.request.urlopen('%s/api/v1/%s?%s' % (api, what, urllib.parse.urlencode(arguments)), timeout=120) as answer:
         return json.load(answer)['data']
 
 
