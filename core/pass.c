@@ -158,7 +158,8 @@ int pass_publish(struct pass *pass, const struct weir_value *values, size_t coun
             seen += live;
             born += !live;
             atomic_store_explicit(&cell->bits[half], bits, memory_order_release);
-            atomic_store_explicit(&cell->mark[half], turn | (flags & WEIR_S_U64 ? SERIES_MARK_U64 : 0u), memory_order_release);
+            atomic_store_explicit(&cell->mark[half], turn | (flags & WEIR_S_U64 ? SERIES_MARK_U64 : 0u) |
+                                                         (flags & WEIR_S_START ? SERIES_MARK_START : 0u), memory_order_release);
             ring_store(at, (uint64_t)flags << 32 | handle, time, bits, start);
             at += RING_WORDS;
         }

@@ -986,8 +986,8 @@ static int series_make_one(struct series_registry *registry, struct series_group
     registry->metas[index].labelset = set->id;
     set->users++;
     table_add(&registry->by_identity, identity_mix(family, set->id), index);
-    /* Looked at before it is written, so that pages of series without one are never touched. */
-    if (atomic_load_explicit(&registry->starts[index], memory_order_relaxed))
+    /* Even a look would take memory for the start times of series that have none. */
+    if (cell->flags & SERIES_HAS_START)
         atomic_store_explicit(&registry->starts[index], 0, memory_order_relaxed);
     cell->group = (uint16_t)group->id;
     cell->flags = registry->families[family]->flags;
@@ -1349,7 +1349,8 @@ static size_t snapshot_copy(const struct series_registry *registry, const struct
             if ((mark & SERIES_TURN_MASK) != turn)
                 continue;
             samples[n].bits = atomic_load_explicit(&cell->bits[half], memory_order_acquire);
-            start = (uint64_t)atomic_load_explicit(&registry->starts[index], memory_order_acquire);
+            if (mark & SERIES_MARK_START)
+                start = (uint64_t)atomic_load_explicit(&registry->starts[index], memory_order_acquire);
             /* A start beyond this half's time belongs to the pass that is being written. */
             if (start && (int64_t)start <= time_ns)
                 flags |= WEIR_S_START;

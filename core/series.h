@@ -47,13 +47,14 @@ enum series_cell_flag {
 /* 32 bytes per series, the only memory that publishing touches. */
 struct series_cell {
     _Atomic uint64_t bits[2];
-    _Atomic uint32_t mark[2]; /* turn of the pass that wrote bits; SERIES_MARK_U64 set if they are an integer */
+    _Atomic uint32_t mark[2]; /* turn of the pass that wrote bits, and SERIES_MARK_... */
     _Atomic uint32_t handle;  /* 0 while the index is free */
     uint16_t flags;           /* the owner's: enum series_cell_flag */
     uint16_t group;           /* the owner's */
 };
-#define SERIES_MARK_U64 0x80000000u
-#define SERIES_TURN_MASK 0x7fffffffu
+#define SERIES_MARK_U64 0x80000000u   /* bits are an integer */
+#define SERIES_MARK_START 0x40000000u /* the value had a start time */
+#define SERIES_TURN_MASK 0x3fffffffu
 
 struct series_family {
     uint32_t id, kind;

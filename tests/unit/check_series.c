@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define CHURN_SERIES 20000u
@@ -399,6 +401,63 @@ START_TEST(a_counter_that_falls_has_started_again)
 }
 END_TEST
 
+/* Of the start times of all series: pages that are there. */
+static size_t starts_resident(size_t series)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = series * sizeof(int64_t) / page * page;
+    static unsigned char pages[4096];
+    size_t count = 0;
+
+    ck_assert_uint_le(bytes / page, sizeof(pages));
+    ck_assert_int_eq(mincore((void *)(uintptr_t)series_starts(registry), bytes, pages), 0);
+    for (size_t i = 0; i < bytes / page; i++)
+        count += pages[i] & 1;
+    return count;
+}
+START_TEST(start_times_take_memory_where_there_are_some)
+{
+    enum { COUNT = 4000 };
+    struct series_group *group = group_make("g");
+    const uint32_t family = family_make("c", WEIR_COUNTER);
+    struct weir_sample *samples = NULL;
+    static uint32_t handles[COUNT];
+    char name[16];
+    size_t room = 0, count;
+
+    for (unsigned i = 0; i < COUNT; i++) {
+        snprintf(name, sizeof(name), "%u", i);
+        handles[i] = series_of(group, family, name);
+    }
+    for (unsigned p = 1; p <= 3; p++) {
+        pass_begin(&pass, group, 1000000000LL * p);
+        for (unsigned i = 0; i < COUNT; i++)
+            publish(handles[i], i == 7 && p == 3 ? 1 : 10 + p);
+        pass_commit(&pass, WEIR_PASS_OK);
+        ck_assert_int_eq(series_snapshot(registry, group, &samples, &room, &count), WEIR_OK);
+        ck_assert_uint_eq(count, COUNT + 1);
+        for (unsigned i = 0; i < COUNT; i++) {
+            ck_assert_int_eq((weir_sample_flags(&samples[i]) & WEIR_S_START) != 0, i == 7 && p == 3);
+            ck_assert_uint_eq(samples[i].aux, i == 7 && p == 3 ? 2001000000 : 0);
+        }
+        ck_assert_uint_eq(starts_resident(COUNT), p == 3);
+    }
+    /* Another series with that index has not started again. */
+    ck_assert_int_eq(series_release(registry, group, &handles[7], 1, false), WEIR_OK);
+    pass_begin(&pass, group, 4000000000);
+    pass_commit(&pass, WEIR_PASS_OK);
+    pass_reuse(&pass);
+    handles[7] = series_of(group, family, "another");
+    ck_assert_int_eq(atomic_load(&series_starts(registry)[handles[7] & SERIES_INDEX_MAX]), 0);
+    pass_begin(&pass, group, 5000000000);
+    publish(handles[7], 5);
+    pass_commit(&pass, WEIR_PASS_OK);
+    ck_assert_int_eq(series_snapshot(registry, group, &samples, &room, &count), WEIR_OK);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_uint_eq(weir_sample_flags(&samples[0]) & WEIR_S_START, 0);
+    free(samples);
+}
+END_TEST
+
 START_TEST(an_index_is_reused_only_when_every_sink_knows)
 {
     struct series_group *group = group_make("g");
@@ -710,6 +769,7 @@ int main(void)
     tcase_add_test(plain, a_pass_tells_values_then_what_went_stale);
     tcase_add_test(plain, bad_values_are_refused_and_counted_the_others_pass);
     tcase_add_test(plain, a_counter_that_falls_has_started_again);
+    tcase_add_test(plain, start_times_take_memory_where_there_are_some);
     tcase_add_test(plain, an_index_is_reused_only_when_every_sink_knows);
     tcase_add_test(plain, sweep_and_end_of_a_group);
     tcase_add_test(plain, a_draft_leaves_no_trace_or_takes_all);
