@@ -20,6 +20,7 @@
 #define TOGETHER_NS (CLOCK_SECOND_NS / 1000)
 #define LANE_IDLE_NS (CLOCK_SECOND_NS / 10)
 #define WAITING_NS (CLOCK_SECOND_NS / 50)    /* in a wait of a collect, sinks hear so late of a pass that it ended with next_pass */
+#define NEWS_MAX 32768u                      /* ... and at once of as many samples as this: a MiB */
 #define RETOLD_NS (60 * CLOCK_SECOND_NS)     /* another reason of the same failure is told this often */
 #define SUPERVISE_MIN_NS (CLOCK_SECOND_NS / 5)
 #define STACK_BYTES (512u * 1024u)
@@ -213,6 +214,7 @@ static void wake_sinks(struct weir_self *self)
     if (self->news_ns)
         ring_lane_wake(&self->seat->pass.lane);
     self->news_ns = 0;
+    self->news = 0;
 }
 
 int64_t instance_news_until(const struct weir_self *self)
@@ -252,6 +254,8 @@ static void group_close(struct weir_self *self, int status)
     struct series_group *group = self->call_group;
     enum weir_pass_status committed, asked = WEIR_PASS_FAILED;
     struct schedule_entry *entry;
+    const struct ring_writer *writer = &self->seat->pass.lane.writer;
+    const uint64_t before = writer->tail;
     int64_t end_ns;
     uint64_t took_ns;
 
@@ -284,6 +288,10 @@ static void group_close(struct weir_self *self, int status)
     end_groups(self);
     if (!self->news_ns)
         self->news_ns = end_ns;
+    self->news += writer->tail - before;
+    /* A large pass is read while the next one is waited for, and its memory is free again for that. */
+    if (self->news >= NEWS_MAX)
+        wake_sinks(self);
 }
 
 /* One collect. */

@@ -81,6 +81,7 @@ struct weir_self { /* one object */
 
     bool groups_ending;           /* some of them are to be closed after the callback */
     int64_t news_ns;              /* since when there are passes that nobody was woken for; 0: none */
+    uint64_t news;                /* samples in them */
     uint32_t failed;              /* passes that committed no values; `weir once` counts them */
     bool limit_told;
     int64_t flush_due_ns;

@@ -124,6 +124,9 @@ int pass_publish(struct pass *pass, const struct weir_value *values, size_t coun
         refuse(pass, PASS_REFUSED_CLOSED, count);
         return WEIR_EINVAL;
     }
+    /* Sinks may have read all that is before this pass, since it began. */
+    if (pass->lane.writer.head == pass->lane.writer.tail || ring_lane_takes(&pass->lane, count))
+        ring_lane_rewind(&pass->lane);
     if (pass->broken || ring_lane_reserve(&pass->lane, count) < 0) {
         pass->broken = true;
         refuse(pass, PASS_REFUSED_ROOM, count);

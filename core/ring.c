@@ -229,6 +229,12 @@ static void segment_drop(struct ring_segment *segment, size_t kept)
         (void)madvise((char *)segment + kept, segment->bytes - kept, MADV_DONTNEED);
 }
 
+static void sample_copy(_Atomic uint64_t *to, const _Atomic uint64_t *from)
+{
+    ring_store(to, atomic_load_explicit(&from[0], memory_order_relaxed), atomic_load_explicit(&from[1], memory_order_relaxed),
+               atomic_load_explicit(&from[2], memory_order_relaxed), atomic_load_explicit(&from[3], memory_order_relaxed));
+}
+
 /* Moves the open pass into a larger memory that starts at the tail, so that both together never need more than one. */
 static int lane_grow(struct ring_lane *lane, uint64_t capacity)
 {
@@ -243,12 +249,8 @@ static int lane_grow(struct ring_lane *lane, uint64_t capacity)
     for (uint64_t j = lane->writer.tail; j < lane->writer.head; j++) {
         const _Atomic uint64_t *from = &old->memory.words[slot * RING_WORDS];
         size_t run;
-        _Atomic uint64_t *to = ring_claim(&writer, 1, &run);
 
-        ring_store(to, atomic_load_explicit(&from[0], memory_order_relaxed),
-                   atomic_load_explicit(&from[1], memory_order_relaxed),
-                   atomic_load_explicit(&from[2], memory_order_relaxed),
-                   atomic_load_explicit(&from[3], memory_order_relaxed));
+        sample_copy(ring_claim(&writer, 1, &run), from);
         ring_claimed(&writer, run);
         if (++slot == old->memory.capacity)
             copied_from = slot = 0;
@@ -350,23 +352,39 @@ void ring_lane_commit(struct ring_lane *lane)
 void ring_lane_rewind(struct ring_lane *lane)
 {
     struct ring_writer *writer = &lane->writer;
+    const uint64_t open = writer->head - writer->tail;
 
-    if (writer->slot == 0 || ring_lane_consumed(lane) != writer->tail)
+    if (writer->slot < 2 * open || writer->slot == 0 || ring_lane_consumed(lane) != writer->tail)
         return;
+    for (uint64_t i = 0; i < open; i++)
+        sample_copy(&writer->memory->words[i * RING_WORDS], &writer->memory->words[(writer->slot - open + i) * RING_WORDS]);
     /* Shown to readers by the tail's release. */
     atomic_store_explicit(&writer->memory->origin, writer->tail, memory_order_relaxed);
     if (writer->reached < writer->slot)
         writer->reached = writer->slot;
-    writer->slot = 0;
+    writer->slot = open;
+}
+
+/* Of bytes of a segment up to this slot: those beyond what is kept. */
+static size_t beyond_kept(const struct ring_lane *lane, uint64_t slot)
+{
+    const size_t bytes = sizeof(struct ring_segment) + (size_t)slot * sizeof(struct weir_sample);
+
+    return bytes > lane->kept ? bytes - lane->kept : 0;
+}
+
+bool ring_lane_takes(const struct ring_lane *lane, uint64_t count)
+{
+    const size_t taken = ring_lane_releasable(lane), wanted = beyond_kept(lane, lane->writer.slot + count);
+
+    return wanted > (taken + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
 }
 
 size_t ring_lane_releasable(const struct ring_lane *lane)
 {
     const struct ring_writer *writer = &lane->writer;
-    uint64_t slots = writer->reached < writer->slot ? writer->slot : writer->reached;
-    size_t touched = sizeof(struct ring_segment) + (size_t)slots * sizeof(struct weir_sample);
 
-    return touched > lane->kept ? touched - lane->kept : 0;
+    return beyond_kept(lane, writer->reached < writer->slot ? writer->slot : writer->reached);
 }
 
 bool ring_lane_release(struct ring_lane *lane)

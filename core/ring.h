@@ -15,7 +15,8 @@
  *
  * A lane that everybody has read up to its tail may begin again at its first slot (ring_lane_rewind): passes that are read in
  * time touch only as much memory as one of them needs, and between them a MiB (ring_lane_release).  Every cursor is then at the new
- * origin or beyond, and sees it with the tail that follows.
+ * origin or beyond, and sees it with the tail that follows.  What the open pass has by then goes with it: nobody reads that yet, and
+ * nobody any more what was in those slots.
  *
  * struct ring_memory holds no pointers and may live in memory shared between processes; struct ring_lane, around it, lets
  * a lane grow and keeps the list of cursors.
@@ -159,8 +160,11 @@ int ring_lane_reserve(struct ring_lane *lane, uint64_t count);
 void ring_lane_widen(struct ring_lane *lane, uint64_t count);
 /* Writer: one sample, after ring_lane_reserve. */
 void ring_lane_put(struct ring_lane *lane, const struct weir_sample *sample);
-/* Writer, between passes: begins at the first slot again if all that was committed has been consumed. */
+/* Writer: begins at the first slot again if all that was committed has been consumed.  What the open pass has is moved, if it is not more
+ * than what was before it. */
 void ring_lane_rewind(struct ring_lane *lane);
+/* Writer: whether `count` more samples come to memory that the lane has not taken from the system yet. */
+bool ring_lane_takes(const struct ring_lane *lane, uint64_t count);
 /* The same, and gives all memory but the first MiB (`kept`) back to the system.  False: somebody has not consumed all of it. */
 bool ring_lane_release(struct ring_lane *lane);
 /* Writer: bytes that it would give back. */

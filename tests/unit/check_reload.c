@@ -825,6 +825,40 @@ START_TEST(one_collect_serves_all_that_are_due)
 }
 END_TEST
 
+/* Its first pass has a MiB; it does not wait for anything in the second. */
+#define LARGE 33000u
+static _Atomic bool large_seen;
+static int serve_large(struct batch *batch, const struct weir_pass *pass)
+{
+    struct weir_pass next = {.size = sizeof(next)};
+    char number[16];
+    const struct weir_label label = {"n", number};
+    const int64_t until_ns = host->now_ns() + 30 * CLOCK_SECOND_NS;
+
+    for (unsigned i = 0; i < LARGE; i++) {
+        struct weir_value value = {.flags = WEIR_U64, .value.u64 = i};
+
+        snprintf(number, sizeof(number), "n%u", i);
+        ck_assert_int_eq(host->series(batch->self, pass->group, &label, 1, &batch->family, 1, &value.series), WEIR_OK);
+        ck_assert_int_eq(host->publish(batch->self, &value, 1), WEIR_OK);
+    }
+    ck_assert_int_eq(host->next_pass(batch->self, WEIR_OK, batch->groups[1], &next), WEIR_OK);
+    while (!(atomic_load(&large_seen) || host->now_ns() > until_ns)) {
+        usleep(1000);
+        atomic_store(&large_seen, witness_live("batch/n") == LARGE);
+    }
+    atomic_store(&batch_serve_as, serve_all);
+    return batch_publish(batch, &next);
+}
+START_TEST(a_large_pass_is_told_of_at_once)
+{
+    atomic_store(&batch_serve_as, serve_large);
+    ck_assert_int_eq(load("batch \"a\" { timeout = \"1h\" interval = \"1h\" }\n"), WEIR_OK);
+    WAIT(batch_passes("b") == 1 && batch_passes("e") == 1); /* the others have a collect of their own */
+    ck_assert(atomic_load(&large_seen));
+}
+END_TEST
+
 /* In the second round: a is good, b kept, c fails with a reason, d without one, e is what no status is; the third, in which all are good,
  * begins when the test lets it. */
 static int serve_statuses(struct batch *batch, const struct weir_pass *pass)
@@ -1265,6 +1299,7 @@ int main(void)
     tcase_set_timeout(passes, 600);
     tcase_add_checked_fixture(passes, setup, teardown);
     tcase_add_test(passes, one_collect_serves_all_that_are_due);
+    tcase_add_test(passes, a_large_pass_is_told_of_at_once);
     tcase_add_test(passes, each_pass_has_its_own_status);
     tcase_add_test(passes, each_pass_has_its_own_deadline);
     tcase_add_test(passes, one_that_hangs_in_its_second_pass_comes_back);

@@ -265,6 +265,101 @@ START_TEST(a_lane_that_was_read_gives_its_memory_back)
 }
 END_TEST
 
+/* What was read while a pass is open makes room for it: what it has so far moves to the first slot. */
+START_TEST(an_open_pass_moves_to_where_all_was_read)
+{
+    const size_t kept = (size_t)sysconf(_SC_PAGESIZE) / sizeof(struct weir_sample);
+    struct ring_lane lane;
+    struct ring_cursor cursor = {0};
+    uint64_t number = 0, next = 0;
+
+    ck_assert_int_eq(ring_lane_init(&lane, 8192, 8192), WEIR_OK);
+    lane.kept = kept * sizeof(struct weir_sample);
+    ring_cursor_attach(&cursor, &lane, NULL);
+    for (unsigned round = 0; round < 20; round++) {
+        const uint64_t before = round % 2 ? kept + 1 : 3000, moved = 1 + round * 7 % kept;
+
+        ring_lane_rewind(&lane);
+        ck_assert_uint_eq(lane.writer.slot, 0);
+        put_pass(&lane, number, before);
+        ring_lane_commit(&lane);
+        put_pass(&lane, number + before, moved);
+        /* Not as long as somebody has not read what is before it. */
+        ring_lane_rewind(&lane);
+        ck_assert_uint_eq(lane.writer.slot, before + moved);
+        next = read_all(&cursor, next);
+        ring_lane_rewind(&lane);
+        ck_assert_uint_eq(lane.writer.slot, moved);
+        ck_assert_uint_eq(read_all(&cursor, next), next);
+        ring_lane_rewind(&lane);
+        ck_assert_uint_eq(lane.writer.slot, moved);
+        ck_assert_uint_ge(ring_lane_releasable(&lane), (before + moved - kept) * sizeof(struct weir_sample));
+        /* It has all that it had before, up to the end of a huge page. */
+        ck_assert(!ring_lane_takes(&lane, before));
+        ck_assert(ring_lane_takes(&lane, 2 * 65536));
+        if (round % 3 == 0) {
+            ring_lane_abort(&lane);
+            ck_assert_uint_eq(lane.writer.slot, 0);
+            number += before;
+            continue;
+        }
+        put_pass(&lane, number + before + moved, 500);
+        ring_lane_commit(&lane);
+        number += before + moved + 500;
+        next = read_all(&cursor, next);
+        ck_assert_uint_eq(next, number);
+    }
+    /* One that is longer than what was before it stays. */
+    ring_lane_rewind(&lane);
+    put_pass(&lane, number, 100);
+    ring_lane_commit(&lane);
+    put_pass(&lane, number + 100, 101);
+    next = read_all(&cursor, next);
+    ring_lane_rewind(&lane);
+    ck_assert_uint_eq(lane.writer.slot, 201);
+    ring_lane_commit(&lane);
+    next = read_all(&cursor, next);
+    ck_assert_uint_eq(next, number + 201);
+    ring_cursor_detach(&cursor);
+    ring_lane_destroy(&lane);
+}
+END_TEST
+
+/* The same where the open pass goes round the end of the memory: it stays. */
+START_TEST(an_open_pass_round_the_end_stays)
+{
+    static const uint64_t counts[] = {24, 25, 100};
+    struct ring_lane lane;
+    struct ring_cursor cursor = {0};
+    uint64_t number = 0, next = 0;
+
+    ck_assert_int_eq(ring_lane_init(&lane, 1024, 1024), WEIR_OK);
+    lane.kept = (size_t)sysconf(_SC_PAGESIZE);
+    ring_cursor_attach(&cursor, &lane, NULL);
+    for (unsigned i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        ring_lane_rewind(&lane);
+        ck_assert_uint_eq(lane.writer.slot, 0);
+        for (unsigned pass = 0; pass < 5; pass++, number += 200) {
+            put_pass(&lane, number, 200);
+            ring_lane_commit(&lane);
+            if (pass < 4)
+                next = read_all(&cursor, next);
+        }
+        put_pass(&lane, number, counts[i]);
+        next = read_all(&cursor, next);
+        ck_assert_uint_eq(next, number);
+        ring_lane_rewind(&lane);
+        ck_assert_uint_eq(lane.writer.slot, 1000 + counts[i] - 1024);
+        ring_lane_commit(&lane);
+        number += counts[i];
+        next = read_all(&cursor, next);
+        ck_assert_uint_eq(next, number);
+    }
+    ring_cursor_detach(&cursor);
+    ring_lane_destroy(&lane);
+}
+END_TEST
+
 START_TEST(a_lane_is_widened_up_to_its_ceiling)
 {
     struct ring_lane lane;
@@ -483,6 +578,8 @@ static void *writer_main(void *context)
 
             sample.bits |= (count - 1 - i) << 40;
             ring_lane_put(&writer->lane, &sample);
+            if (i % 16 == 0)
+                ring_lane_rewind(&writer->lane);
         }
         if (abort) {
             ring_lane_abort(&writer->lane);
@@ -622,6 +719,8 @@ int main(void)
     tcase_add_test(plain, a_lane_that_was_read_begins_again_at_its_first_slot);
     tcase_add_test(plain, a_lane_that_was_read_gives_its_memory_back);
     tcase_add_test(plain, a_large_lane_takes_and_keeps_little_for_little);
+    tcase_add_test(plain, an_open_pass_moves_to_where_all_was_read);
+    tcase_add_test(plain, an_open_pass_round_the_end_stays);
     tcase_add_test(plain, a_lane_is_widened_up_to_its_ceiling);
     tcase_add_test(plain, a_lane_grows_in_mid_pass_up_to_its_ceiling);
     tcase_add_test(plain, what_was_not_dealt_with_is_given_again_across_a_shrinking_lane);
