@@ -244,7 +244,7 @@ static struct image_part *part_make(struct image_maker *maker, const struct mode
 
 static size_t family_estimate(const struct model_family *family)
 {
-    return family->label_bytes + family->count * (strlen(family->name) + 8ul) + 200;
+    return family->label_bytes + family->series * (strlen(family->name) + 8ul) + 200;
 }
 
 /* True if there are other families than the chunks were made for, or some have grown far beyond a chunk. */

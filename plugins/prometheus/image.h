@@ -35,7 +35,7 @@ struct image_maker *image_maker_new(enum format format, int level);
 void image_maker_level(struct image_maker *maker, int level);
 void image_maker_free(struct image_maker *maker);
 
-/* Brings the image up to the model's version; WEIR_ENOMEM leaves the old one. */
+/* Brings the image up to the version of the model, whose families are listed; WEIR_ENOMEM leaves the old one. */
 int image_update(struct image_maker *maker, const struct model *model);
 /* Lets go of the image, when nobody asks for it any more. */
 void image_drop(struct image_maker *maker);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define SERIES_MAX (WEIR_SERIES_INDEX + 1ul)
+#define TEXTS_MAX (1ul << MODEL_TEXT_BITS)
 #define HUGE_PAGE ((size_t)2 << 20)
 
 static void *reserve(size_t bytes)
@@ -27,13 +28,22 @@ static void unreserve(void *memory, size_t bytes)
 
 int model_init(struct model *model, const struct weir_host *host, struct weir_self *self)
 {
-    *model = (struct model){.host = host, .self = self, .version = 1};
+    *model = (struct model){.host = host, .self = self, .version = 1, .texts_end = 1};
     pthread_mutex_init(&model->lock, NULL);
     model->series = reserve(SERIES_MAX * sizeof(*model->series));
     model->bits = reserve(SERIES_MAX * sizeof(*model->bits));
-    model->state = reserve(SERIES_MAX * sizeof(*model->state));
     model->exemplars = reserve(SERIES_MAX * sizeof(*model->exemplars));
-    return model->series && model->bits && model->state && model->exemplars ? WEIR_OK : WEIR_ENOMEM;
+    model->texts = reserve(TEXTS_MAX * sizeof(*model->texts));
+    return model->series && model->bits && model->exemplars && model->texts ? WEIR_OK : WEIR_ENOMEM;
+}
+
+static void text_free(struct model *model, struct label_text *text)
+{
+    if (text->id) {
+        model->texts[text->id].next_free = model->free_text;
+        model->free_text = text->id;
+    }
+    free(text);
 }
 
 static void graveyard_empty(struct model *model)
@@ -42,7 +52,7 @@ static void graveyard_empty(struct model *model)
         struct label_text *text = model->graveyard;
 
         model->graveyard = text->next;
-        free(text);
+        text_free(model, text);
     }
 }
 
@@ -57,15 +67,16 @@ void model_free(struct model *model)
         if (model->series[index].has_exemplar)
             free(model->exemplars[index]);
     for (uint32_t i = 0; i < model->labelsets_room; i++)
-        free(model->labelsets[i]);
+        if (model->text_ids[i])
+            free(model->texts[model->text_ids[i]].text);
     free(model->families);
     free(model->sorted);
-    free(model->labelsets);
+    free(model->text_ids);
     unreserve(model->series, SERIES_MAX * sizeof(*model->series));
     unreserve(model->bits, SERIES_MAX * sizeof(*model->bits));
-    unreserve(model->state, SERIES_MAX * sizeof(*model->state));
     unreserve(model->exemplars, SERIES_MAX * sizeof(*model->exemplars));
-    free(model->not_before_ns);
+    unreserve(model->texts, TEXTS_MAX * sizeof(*model->texts));
+    free(model->groups);
     free(model->sources);
     pthread_mutex_destroy(&model->lock);
 }
@@ -156,13 +167,22 @@ static struct model_family *family_of(struct model *model, const struct weir_ser
     return family;
 }
 
-static size_t labels_room(const struct weir_label *labels, size_t count)
+static bool is_escaped(char c)
 {
-    size_t room = 2;
+    return c == '\\' || c == '"' || c == '\n';
+}
 
-    for (size_t i = 0; i < count; i++)
-        room += strlen(labels[i].name) + 2 * strlen(labels[i].value) + 4;
-    return room;
+/* What labels_put needs. */
+static size_t labels_length(const struct weir_label *labels, size_t count)
+{
+    size_t length = count > 0;
+
+    for (size_t i = 0; i < count; i++) {
+        length += strlen(labels[i].name) + 4;
+        for (const char *s = labels[i].value; *s; s++)
+            length += 1u + is_escaped(*s);
+    }
+    return length;
 }
 
 /* {a="b",c="d"}, or nothing; escapes \, " and newline, as both formats want it. */
@@ -177,7 +197,7 @@ static char *labels_put(char *out, const struct weir_label *labels, size_t count
         *out++ = '=';
         *out++ = '"';
         for (const char *s = labels[i].value; *s; s++) {
-            if (*s == '\\' || *s == '"' || *s == '\n') {
+            if (is_escaped(*s)) {
                 *out++ = '\\';
                 *out++ = *s == '\n' ? 'n' : *s;
             } else {
@@ -191,44 +211,60 @@ static char *labels_put(char *out, const struct weir_label *labels, size_t count
     return out;
 }
 
-/* What was made in more room than it needs. */
-static struct label_text *text_trim(struct label_text *text, const char *end)
+static struct label_text *text_new(size_t length)
 {
-    struct label_text *trimmed;
+    struct label_text *text = malloc(sizeof(*text) + blocks(length));
 
-    text->next = NULL;
-    text->users = 0;
-    text->length = (uint32_t)(end - text->text);
-    trimmed = realloc(text, sizeof(*text) + blocks(text->length));
-    return trimmed ? trimmed : text;
+    if (text)
+        *text = (struct label_text){.length = (uint32_t)length};
+    return text;
 }
 
-static struct label_text *label_text_make(const struct weir_series_info *info)
+/* The text of the series' label set, found or made; NULL: no memory, or there are too many. */
+static struct label_text *label_text_get(struct model *model, const struct weir_series_info *info)
 {
-    struct label_text *text = malloc(sizeof(*text) + blocks(labels_room(info->labels, info->nlabels)));
+    uint32_t id;
+    struct label_text *text;
 
-    return text ? text_trim(text, labels_put(text->text, info->labels, info->nlabels)) : NULL;
+    if (!room_for(&model->text_ids, &model->labelsets_room, info->labelset + 1, sizeof(*model->text_ids)))
+        return NULL;
+    if (model->text_ids[info->labelset])
+        return model->texts[model->text_ids[info->labelset]].text;
+    id = model->free_text ? model->free_text : model->texts_end;
+    text = id < TEXTS_MAX ? text_new(labels_length(info->labels, info->nlabels)) : NULL;
+    if (!text)
+        return NULL;
+    (void)labels_put(text->text, info->labels, info->nlabels);
+    text->id = id;
+    text->labelset = info->labelset;
+    if (model->free_text)
+        model->free_text = (uint32_t)model->texts[id].next_free;
+    else
+        model->texts_end++;
+    model->texts[id].text = text;
+    model->text_ids[info->labelset] = id;
+    return text;
 }
 
 /* What OpenMetrics has behind the value: " # {...} value seconds". */
 static struct label_text *exemplar_make(const struct weir_label *labels, size_t count, const struct weir_sample *sample)
 {
-    struct label_text *text = malloc(sizeof(*text) + blocks(labels_room(labels, count) + 2 * NUMBER_MAX + 16));
-    char *out;
+    static const char begin[] = " # ", none[] = "{}";
+    char numbers[2 * NUMBER_MAX + 2];
+    size_t before = sizeof(begin) - 1 + (count ? labels_length(labels, count) : sizeof(none) - 1), n = 0;
+    struct label_text *text;
 
+    numbers[n++] = ' ';
+    n += number_f64(numbers + n, weir_sample_f64(sample));
+    numbers[n++] = ' ';
+    n += number_f64(numbers + n, (double)(sample->time_ns / 1000000) / 1e3);
+    text = text_new(before + n);
     if (!text)
         return NULL;
-    memcpy(text->text, " # ", 3);
-    out = labels_put(text->text + 3, labels, count);
-    if (!count) {
-        *out++ = '{';
-        *out++ = '}';
-    }
-    *out++ = ' ';
-    out += number_f64(out, weir_sample_f64(sample));
-    *out++ = ' ';
-    out += number_f64(out, (double)(sample->time_ns / 1000000) / 1e3);
-    return text_trim(text, out);
+    memcpy(text->text, begin, sizeof(begin) - 1);
+    memcpy(labels_put(text->text + sizeof(begin) - 1, labels, count), none, count ? 0 : sizeof(none) - 1);
+    memcpy(text->text + before, numbers, n);
+    return text;
 }
 
 /* Nobody but a snapshot uses it any more. */
@@ -238,49 +274,108 @@ static void text_drop(struct model *model, struct label_text *text)
         text->next = model->graveyard;
         model->graveyard = text;
     } else {
-        free(text);
+        text_free(model, text);
     }
 }
 
-static void label_text_leave(struct model *model, uint32_t labelset)
+static void label_text_leave(struct model *model, struct label_text *text)
 {
-    struct label_text *text = model->labelsets[labelset];
-
     if (--text->users)
         return;
-    model->labelsets[labelset] = NULL;
+    model->text_ids[text->labelset] = 0;
     text_drop(model, text);
+}
+
+static bool is_listed(const struct model *model, const struct model_family *family)
+{
+    return model->listed || family->in_parts;
+}
+
+static bool slot_room(struct model_family *family)
+{
+    return room_for(&family->slots, &family->room, family->count + 1, sizeof(*family->slots));
+}
+
+static void slot_add(struct model *model, struct model_family *family, uint32_t index)
+{
+    model->series[index].position = family->count & WEIR_SERIES_INDEX;
+    family->slots[family->count++] = index;
+}
+
+static void slot_remove(struct model *model, struct model_family *family, uint32_t position)
+{
+    uint32_t kept = 0;
+
+    family->slots[position] = 0;
+    if (++family->gone * 2 <= family->count)
+        return;
+    for (uint32_t i = 0; i < family->count; i++) {
+        if (family->slots[i]) {
+            model->series[family->slots[i]].position = kept & WEIR_SERIES_INDEX;
+            family->slots[kept++] = family->slots[i];
+        }
+    }
+    family->count = kept;
+    family->gone = 0;
+}
+
+static void slots_free(struct model_family *family)
+{
+    free(family->slots);
+    family->slots = NULL;
+    family->count = family->room = family->gone = 0;
+}
+
+void model_unlist(struct model *model)
+{
+    for (uint32_t i = 0; i < model->nfamilies && model->listed; i++)
+        if (!model->sorted[i]->in_parts)
+            slots_free(model->sorted[i]);
+    model->listed = false;
+}
+
+int model_list(struct model *model)
+{
+    bool fits = true;
+
+    if (model->listed)
+        return WEIR_OK;
+    model->listed = true;
+    pthread_mutex_lock(&model->lock);
+    for (uint32_t index = 1; index < model->series_end && fits; index++) {
+        struct model_family *family = model->families[model->series[index].family];
+
+        if (!model->series[index].known || family->in_parts)
+            continue;
+        fits = slot_room(family);
+        if (fits)
+            slot_add(model, family, index);
+    }
+    pthread_mutex_unlock(&model->lock);
+    if (!fits)
+        model_unlist(model);
+    return fits ? WEIR_OK : WEIR_ENOMEM;
 }
 
 static void series_remove(struct model *model, uint32_t index)
 {
     struct model_series *series = &model->series[index];
     struct model_family *family = model->families[series->family];
+    struct label_text *text = model->texts[series->text].text;
 
-    if (model->state[index] != MODEL_STALE)
+    if (series->state != MODEL_STALE)
         family->live--;
-    family->label_bytes -= model->labelsets[series->labelset]->length;
-    family->slots[series->position] = 0;
-    family->gone++;
+    family->label_bytes -= text->length;
+    family->series--;
     family->changed = ++model->version;
-    label_text_leave(model, series->labelset);
+    label_text_leave(model, text);
     if (series->has_exemplar)
         text_drop(model, model->exemplars[index]);
     series->has_exemplar = 0;
-    model->state[index] = MODEL_STALE;
+    series->state = MODEL_STALE;
     series->known = 0;
-    if (family->gone * 2 > family->count) {
-        uint32_t kept = 0;
-
-        for (uint32_t i = 0; i < family->count; i++) {
-            if (family->slots[i]) {
-                model->series[family->slots[i]].position = kept & WEIR_SERIES_INDEX;
-                family->slots[kept++] = family->slots[i];
-            }
-        }
-        family->count = kept;
-        family->gone = 0;
-    }
+    if (is_listed(model, family))
+        slot_remove(model, family, series->position);
 }
 
 /* Learns what a handle is; false if it has ended already, or without memory. */
@@ -297,29 +392,23 @@ static bool series_add(struct model *model, uint32_t handle)
     if (model->series[index].known)
         series_remove(model, index);
     family = family_of(model, &info);
-    if (!family || !room_for(&family->slots, &family->room, family->count + 1, sizeof(*family->slots)) ||
-        !room_for(&model->labelsets, &model->labelsets_room, info.labelset + 1, sizeof(*model->labelsets)) ||
-        !room_for(&model->not_before_ns, &model->groups_room, info.group + 1, sizeof(*model->not_before_ns)))
+    if (!family || !room_for(&model->groups, &model->groups_room, info.group + 1, sizeof(*model->groups)) ||
+        (is_listed(model, family) && !slot_room(family)) || !(text = label_text_get(model, &info)))
         return false;
-    text = model->labelsets[info.labelset];
-    if (!text) {
-        text = label_text_make(&info);
-        if (!text)
-            return false;
-        model->labelsets[info.labelset] = text;
-    }
+    model->groups[info.group].source = info.source;
     text->users++;
     family->label_bytes += text->length;
-    model->series[index] = (struct model_series){.labelset = info.labelset & WEIR_SERIES_INDEX, .generation = (uint8_t)(handle >> 24),
-                                                 .known = 1, .position = family->count & WEIR_SERIES_INDEX,
-                                                 .part = part_of(info.kind, info.name, &length), .in_parts = family->in_parts,
-                                                 .family = (uint16_t)family->id, .group = (uint16_t)info.group};
+    family->series++;
+    model->series[index] = (struct model_series){.text = text->id & WEIR_SERIES_INDEX, .generation = (uint8_t)(handle >> 24),
+                                                 .known = 1, .part = part_of(info.kind, info.name, &length),
+                                                 .in_parts = family->in_parts, .family = (uint16_t)family->id,
+                                                 .group = (uint16_t)info.group};
+    if (is_listed(model, family))
+        slot_add(model, family, index);
     family->unsorted = family->in_parts;
     model->unsorted |= family->unsorted;
-    model->state[index] = MODEL_STALE;
     if (index >= model->series_end)
         model->series_end = index + 1;
-    family->slots[family->count++] = index;
     return true;
 }
 
@@ -335,7 +424,7 @@ static void family_sort(struct model *model, struct model_family *family)
 
         if (!family->slots[i])
             continue;
-        text = model->labelsets[series->labelset];
+        text = model->texts[series->text].text;
         lines[n++] = (struct part_line){.text = text->text, .length = text->length, .part = (enum part)series->part,
                                         .index = family->slots[i]};
     }
@@ -440,10 +529,11 @@ static void apply_exemplar(struct model *model, const struct weir_sample *sample
 static void apply(struct model *model, const struct weir_sample *sample, bool snapshot)
 {
     uint32_t handle = weir_sample_series(sample), index = handle & WEIR_SERIES_INDEX, flags = weir_sample_flags(sample);
+    struct model_series *series = &model->series[index];
     struct model_family *family;
-    uint8_t state;
+    enum model_state state;
 
-    if (!model_series_is(&model->series[index], handle)) {
+    if (!model_series_is(series, handle)) {
         if (flags & (WEIR_S_STALE | WEIR_S_RELEASED) || !series_add(model, handle))
             return;
     }
@@ -451,15 +541,15 @@ static void apply(struct model *model, const struct weir_sample *sample, bool sn
         series_remove(model, index);
         return;
     }
-    if (!snapshot && sample->time_ns <= model->not_before_ns[model->series[index].group])
+    if (!snapshot && sample->time_ns <= model->groups[series->group].not_before_ns)
         return;
     state = flags & WEIR_S_STALE ? MODEL_STALE : flags & WEIR_S_U64 ? MODEL_U64 : MODEL_F64;
-    if (state == model->state[index] && (sample->bits == model->bits[index] || state == MODEL_STALE))
+    if (state == series->state && (sample->bits == model->bits[index] || state == MODEL_STALE))
         return;
-    family = model->families[model->series[index].family];
-    family->live += (uint32_t)(state != MODEL_STALE) - (uint32_t)(model->state[index] != MODEL_STALE);
+    family = model->families[series->family];
+    family->live += (uint32_t)(state != MODEL_STALE) - (uint32_t)(series->state != MODEL_STALE);
     family->changed = model->version + 1;
-    model->state[index] = state;
+    series->state = state & 3u;
     model->bits[index] = sample->bits;
 }
 
@@ -493,9 +583,8 @@ int model_consume(struct model *model, const struct weir_batch *batch)
             apply(model, sample, snapshot);
             continue;
         }
-        if (snapshot && room_for(&model->not_before_ns, &model->groups_room, weir_sample_series(sample) + 1,
-                                 sizeof(*model->not_before_ns)))
-            model->not_before_ns[weir_sample_series(sample)] = sample->time_ns;
+        if (snapshot && room_for(&model->groups, &model->groups_room, weir_sample_series(sample) + 1, sizeof(*model->groups)))
+            model->groups[weir_sample_series(sample)].not_before_ns = sample->time_ns;
         model->version++;
         pass_close(model, source);
     }
@@ -504,17 +593,14 @@ int model_consume(struct model *model, const struct weir_batch *batch)
 
 /* ---- Snapshots ---------------------------------------------------------------------------------------------------------------- */
 
-/* Under the lock. */
-static bool of_source(const struct model *model, uint32_t index, uint32_t source)
+static bool is_shown(const struct model *model, const struct model_series *series, uint32_t source)
 {
-    struct weir_series_info info = {.size = sizeof(info)};
-
-    return model->host->series_info(model->self, handle_of(model, index), &info) >= 0 && info.source == source;
+    return series->state != MODEL_STALE && (!source || model->groups[series->group].source == source);
 }
 
 static struct model_snapshot *snapshot_alloc(size_t lines)
 {
-    const size_t bytes = sizeof(struct model_snapshot) + lines * sizeof(struct model_line);
+    const size_t bytes = sizeof(struct model_snapshot) + lines * (sizeof(uint64_t) + sizeof(uint32_t));
     const size_t page = bytes > HUGE_PAGE / 2 ? HUGE_PAGE : (size_t)sysconf(_SC_PAGESIZE), whole = (bytes + page - 1) / page * page;
     /* As large as this it is mapped for itself, and unmapped when it is freed. */
     struct model_snapshot *snapshot = aligned_alloc(page, whole);
@@ -524,6 +610,7 @@ static struct model_snapshot *snapshot_alloc(size_t lines)
     if (page == HUGE_PAGE)
         (void)madvise(snapshot, whole, MADV_HUGEPAGE); /* or not: a kernel may be without them */
     memset(snapshot, 0, sizeof(*snapshot));
+    snapshot->labels = (uint32_t *)&snapshot->bits[lines];
     return snapshot;
 }
 
@@ -543,17 +630,18 @@ static int by_line(const void *a, const void *b)
 
 static void snapshot_line(const struct model *model, struct model_snapshot *snapshot, uint32_t index, size_t at)
 {
-    struct model_line *line = &snapshot->lines[at];
+    const struct model_series *series = &model->series[index];
     const size_t n = snapshot->nexemplars;
     struct model_exemplar *larger = snapshot->exemplars;
 
-    (void)model_live(model, index, line);
-    if (!(line->labels & MODEL_LINE_EXEMPLAR))
+    snapshot->bits[at] = model->bits[index];
+    snapshot->labels[at] = model_series_bits(series) << MODEL_TEXT_BITS | series->text;
+    if (!series->has_exemplar)
         return;
     if ((n & (n - 1)) == 0) /* room is a power of two */
         larger = realloc(snapshot->exemplars, (n ? 2 * n : 1) * sizeof(*larger));
     if (!larger) {
-        line->labels &= ~(uintptr_t)MODEL_LINE_EXEMPLAR;
+        snapshot->labels[at] &= ~((uint32_t)MODEL_LINE_EXEMPLAR << MODEL_TEXT_BITS);
         return;
     }
     snapshot->exemplars = larger;
@@ -565,9 +653,18 @@ const struct label_text *model_snapshot_exemplar(const struct model_snapshot *sn
     const struct model_exemplar wanted = {.line = line};
     const struct model_exemplar *found = NULL;
 
-    if (snapshot->lines[line].labels & MODEL_LINE_EXEMPLAR)
+    if (snapshot->labels[line] >> MODEL_TEXT_BITS & MODEL_LINE_EXEMPLAR)
         found = bsearch(&wanted, snapshot->exemplars, snapshot->nexemplars, sizeof(wanted), by_line);
     return found ? found->text : NULL;
+}
+
+/* How many lines each family has, by its id. */
+static void lines_count(const struct model *model, uint32_t source, size_t *lines)
+{
+    for (uint32_t i = 0; i < model->nfamilies && !source; i++)
+        lines[model->sorted[i]->id] = model->sorted[i]->live;
+    for (uint32_t index = 1; index < model->series_end && source; index++)
+        lines[model->series[index].family] += is_shown(model, &model->series[index], source);
 }
 
 /* Every family's lines have their place; series are walked by index, so that what is read lies together. */
@@ -577,15 +674,20 @@ static struct model_snapshot *snapshot_make(struct model *model, uint32_t source
     size_t *next = calloc(model->families_room + 1ul, sizeof(*next)); /* by family id: where its next line goes */
     size_t lines = 0, families = 0;
 
+    if (next)
+        lines_count(model, source, next);
     for (uint32_t i = 0; i < model->nfamilies && next; i++) {
+        const size_t count = next[model->sorted[i]->id];
+
         next[model->sorted[i]->id] = lines;
-        lines += model->sorted[i]->live;
-        families += model->sorted[i]->live > 0;
+        lines += count;
+        families += count > 0;
     }
     snapshot = next ? snapshot_alloc(lines) : NULL;
     if (snapshot) {
         snapshot->users = 1;
         snapshot->version = model->version;
+        snapshot->texts = model->texts;
         snapshot->families = malloc((families ? families : 1) * sizeof(*snapshot->families));
     }
     if (!snapshot || !snapshot->families) {
@@ -595,14 +697,13 @@ static struct model_snapshot *snapshot_make(struct model *model, uint32_t source
         return NULL;
     }
     for (uint32_t index = 1; index < model->series_end; index++)
-        if (model->state[index] != MODEL_STALE && !model->series[index].in_parts && (!source || of_source(model, index, source)))
+        if (!model->series[index].in_parts && is_shown(model, &model->series[index], source))
             snapshot_line(model, snapshot, index, next[model->series[index].family]++);
     for (uint32_t i = 0; i < model->nfamilies; i++) {
         const struct model_family *family = model->sorted[i];
 
         for (uint32_t slot = 0; family->in_parts && slot < family->count; slot++)
-            if (family->slots[slot] && model->state[family->slots[slot]] != MODEL_STALE &&
-                (!source || of_source(model, family->slots[slot], source)))
+            if (family->slots[slot] && is_shown(model, &model->series[family->slots[slot]], source))
                 snapshot_line(model, snapshot, family->slots[slot], next[family->id]++);
     }
     if (snapshot->nexemplars)
@@ -614,7 +715,7 @@ static struct model_snapshot *snapshot_make(struct model *model, uint32_t source
 
         if (count)
             snapshot->families[snapshot->nfamilies++] = (struct model_lines){.family = family, .first = lines, .count = count};
-        lines += family->live;
+        lines += count;
     }
     free(next);
     model->snapshots++;

@@ -28,25 +28,34 @@
 struct label_text { /* of one label set: {a="b",c="d"}, or nothing */
     struct label_text *next; /* among those that wait to be freed */
     uint32_t users, length;
+    uint32_t id, labelset;   /* its own, 0: it has none; the host's */
     char text[];
+};
+#define MODEL_TEXT_BITS 24u  /* of an id */
+/* By id.  While there is a snapshot, what it names stays where it is. */
+union model_text {
+    struct label_text *text;
+    uintptr_t next_free;     /* id of the next one that is not in use */
 };
 
 struct model_family {
     const char *name;     /* a copy, of whole blocks; of a family in parts without their endings */
     const char *unit, *help; /* the host's, for ever */
     uint32_t id, kind;
-    uint32_t *slots;      /* indexes of its series, in the order of its lines; 0: gone */
-    uint32_t count, room, live; /* live: series with a value */
-    uint32_t gone;
+    uint32_t series, live; /* live: those with a value */
+    uint32_t *slots;      /* if listed (model_list): indexes of its series, in the order of its lines; 0: gone */
+    uint32_t count, room, gone;
     bool in_parts, unsorted; /* unsorted: slots have come at the end */
     bool total;           /* a counter whose name may lose _total in OpenMetrics */
     uint64_t changed;     /* version in which a line of it last changed */
     size_t label_bytes;   /* of all its series, for an estimate of the text */
 };
 
+enum model_state { MODEL_STALE = 0, MODEL_F64 = 1, MODEL_U64 = 2 };
 struct model_series {     /* as small as it can be: there may be millions */
-    uint32_t labelset : 24, generation : 8; /* generation: what its handle has above the index */
-    uint32_t position : 24, part : 3, in_parts : 1, has_exemplar : 1, known : 1; /* position in the family's slots; enum part */
+    uint32_t text : 24, generation : 8; /* id of its labels'; what its handle has above the index */
+    uint32_t position : 24, part : 3, in_parts : 1, has_exemplar : 1, known : 1, state : 2; /* position in the family's slots, if it is
+                                                                                            * listed; enum part; enum model_state */
     uint16_t family, group;
 };
 static inline bool model_series_is(const struct model_series *series, uint32_t handle)
@@ -60,6 +69,10 @@ struct model_line {
 };
 enum model_line_bit { MODEL_LINE_INTEGER = 1, MODEL_LINE_EXEMPLAR = 2, MODEL_LINE_PART = 4 /* times enum part */ };
 #define MODEL_LINE_BITS ((uintptr_t)15)
+static inline uint32_t model_series_bits(const struct model_series *series)
+{
+    return (series->state == MODEL_U64) | series->has_exemplar * (uint32_t)MODEL_LINE_EXEMPLAR | series->part * (uint32_t)MODEL_LINE_PART;
+}
 _Static_assert(_Alignof(max_align_t) >= 16 && PARTS <= 4, "four bits of an address are free");
 struct model_lines {      /* of one family */
     const struct model_family *family;
@@ -72,10 +85,12 @@ struct model_exemplar {   /* of a line */
 struct model_snapshot {
     unsigned users;       /* under the model's lock */
     uint64_t version;
+    const union model_text *texts; /* the model's */
     struct model_lines *families;
     struct model_exemplar *exemplars; /* by line */
     size_t nfamilies, nexemplars;
-    struct model_line lines[];
+    uint32_t *labels;     /* of each line: id of the text, and above it enum model_line_bit; they lie behind all bits */
+    uint64_t bits[];
 };
 
 struct model {
@@ -87,16 +102,22 @@ struct model {
     uint32_t families_room;
     struct model_family **sorted;   /* by name */
     uint32_t nfamilies;
+    bool listed;                    /* all families are, and not only those in parts, whose lines have an order of their own */
     bool unsorted;                  /* some family's slots are */
-    struct label_text **labelsets;  /* by id */
+    uint32_t *text_ids;             /* by the host's id of the label set; 0: not known */
     uint32_t labelsets_room;
-    /* By index, reserved for all there can be and touched only where there are series. */
+    /* By id, reserved for all there can be and touched only where there are some. */
+    union model_text *texts;
+    uint32_t texts_end, free_text;  /* behind the highest id ever used; the first that is free again, or 0 */
+    /* The same by index. */
     struct model_series *series;
     uint64_t *bits;
-    uint8_t *state;                 /* enum model_state */
     uint32_t series_end;            /* behind the highest index in use */
     struct label_text **exemplars;  /* of series that have one */
-    int64_t *not_before_ns;         /* by group: a snapshot had everything until then */
+    struct model_group {            /* by id */
+        int64_t not_before_ns;      /* a snapshot had everything until then */
+        uint32_t source;            /* whose it is */
+    } *groups;
     uint32_t groups_room;
     struct model_source {
         uint32_t id;
@@ -118,24 +139,31 @@ void model_free(struct model *model);
 
 int model_consume(struct model *model, const struct weir_batch *batch);
 
+/* On the sink's thread, between passes: from now on all families have their series listed, for who looks at one family after the other;
+ * WEIR_ENOMEM: they have not.  Or no longer. */
+int model_list(struct model *model);
+void model_unlist(struct model *model);
+
 /* A snapshot of now; of one source alone if `source` is not 0.  NULL: no memory. */
 struct model_snapshot *model_snapshot_get(struct model *model, uint32_t source);
 void model_snapshot_put(struct model *model, struct model_snapshot *snapshot);
 /* Id of the instance of this name; 0: none. */
 uint32_t model_source_find(struct model *model, const char *name);
 
-enum model_state { MODEL_STALE = 0, MODEL_F64 = 1, MODEL_U64 = 2 };
-
 /* The line of a live series, or false.  Under the lock, or on the sink's thread between passes. */
 static inline bool model_live(const struct model *model, uint32_t index, struct model_line *line)
 {
-    if (!index || model->state[index] == MODEL_STALE)
+    if (!index || model->series[index].state == MODEL_STALE)
         return false;
-    line->labels = (uintptr_t)model->labelsets[model->series[index].labelset] | (model->state[index] == MODEL_U64) |
-                   (uintptr_t)model->series[index].has_exemplar * MODEL_LINE_EXEMPLAR |
-                   (uintptr_t)model->series[index].part * MODEL_LINE_PART;
+    line->labels = (uintptr_t)model->texts[model->series[index].text].text | model_series_bits(&model->series[index]);
     line->bits = model->bits[index];
     return true;
+}
+static inline struct model_line model_snapshot_line(const struct model_snapshot *snapshot, size_t at)
+{
+    return (struct model_line){.labels = (uintptr_t)snapshot->texts[snapshot->labels[at] & WEIR_SERIES_INDEX].text |
+                                         snapshot->labels[at] >> MODEL_TEXT_BITS,
+                               .bits = snapshot->bits[at]};
 }
 static inline const struct label_text *model_line_labels(const struct model_line *line)
 {

@@ -200,6 +200,7 @@ static int flush(void *state, int64_t deadline_ns)
 {
     struct prometheus *prometheus = state;
     int status = WEIR_OK;
+    bool asked = false;
 
     (void)deadline_ns;
     for (enum format format = 0; format < FORMATS; format++) {
@@ -208,13 +209,16 @@ static int flush(void *state, int64_t deadline_ns)
         if (!asked_ns)
             continue;
         if (host->now_ns() - asked_ns < ASKED_NS) {
-            if (image_update(prometheus->makers[format], &prometheus->model) < 0)
+            asked = true;
+            if (model_list(&prometheus->model) < 0 || image_update(prometheus->makers[format], &prometheus->model) < 0)
                 status = host->fail(prometheus->self, WEIR_ENOMEM, "no memory for the compressed text");
         } else {
             image_drop(prometheus->makers[format]);
             atomic_store(&prometheus->asked_ns[format], 0);
         }
     }
+    if (!asked)
+        model_unlist(&prometheus->model);
     return status;
 }
 

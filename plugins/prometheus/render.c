@@ -149,7 +149,7 @@ static size_t piece(struct render *render, char *out, size_t size, size_t *need)
 {
     const struct model_snapshot *snapshot = render->snapshot;
     const struct model_lines *lines;
-    const struct model_line *line;
+    struct model_line line;
     const struct label_text *exemplar;
     size_t length;
 
@@ -172,12 +172,12 @@ static size_t piece(struct render *render, char *out, size_t size, size_t *need)
         render->head_done = true;
         return render_head(out, lines->family, render->format);
     }
-    line = &snapshot->lines[lines->first + render->line];
+    line = model_snapshot_line(snapshot, lines->first + render->line);
     exemplar = model_snapshot_exemplar(snapshot, lines->first + render->line);
-    *need = render_any_size(lines->family, line, exemplar);
+    *need = render_any_size(lines->family, &line, exemplar);
     if (size < *need)
         return 0;
-    length = render_any(out, lines->family, render->format, line, exemplar);
+    length = render_any(out, lines->family, render->format, &line, exemplar);
     if (++render->line == lines->count) {
         render->line = 0;
         render->head_done = false;
@@ -190,16 +190,18 @@ static size_t piece(struct render *render, char *out, size_t size, size_t *need)
 static size_t lines_fill(struct render *render, char *out, size_t size)
 {
     const struct model_lines *lines = &render->snapshot->families[render->family];
-    const struct model_line *line = &render->snapshot->lines[lines->first + render->line];
-    const struct model_line *end = &render->snapshot->lines[lines->first + lines->count];
     const char *name = lines->family->name;
     size_t name_length = strlen(name), n = 0;
 
     if (lines->family->in_parts)
         return 0;
-    for (; line + 1 < end && !(line->labels & MODEL_LINE_EXEMPLAR) &&
-           render_line_size(name_length, model_line_labels(line)) <= size - n; line++, render->line++)
-        n += render_line(out + n, name, name_length, line);
+    for (; render->line + 1 < lines->count; render->line++) {
+        const struct model_line line = model_snapshot_line(render->snapshot, lines->first + render->line);
+
+        if (line.labels & MODEL_LINE_EXEMPLAR || render_line_size(name_length, model_line_labels(&line)) > size - n)
+            break;
+        n += render_line(out + n, name, name_length, &line);
+    }
     return n;
 }
 

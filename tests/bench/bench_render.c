@@ -27,25 +27,28 @@ static int compare(const void *a, const void *b)
 static void run(size_t nseries)
 {
     size_t per_family = nseries / FAMILIES, lines = per_family * FAMILIES, bytes = 0, room = 128u * 1024u;
-    struct model_snapshot *snapshot = malloc(sizeof(*snapshot) + lines * sizeof(snapshot->lines[0]));
+    struct model_snapshot *snapshot = malloc(sizeof(*snapshot) + lines * (sizeof(uint64_t) + sizeof(uint32_t)));
     struct model_family *families = calloc(FAMILIES, sizeof(*families));
-    struct label_text **labels = calloc(per_family, sizeof(struct label_text *));
+    union model_text *labels = calloc(per_family, sizeof(*labels));
     char names[FAMILIES][64], *buffer = malloc(room), *all, *copy;
     double render_seconds[5], copy_seconds[5];
 
     snapshot->families = calloc(FAMILIES, sizeof(struct model_lines));
     snapshot->nfamilies = FAMILIES;
+    snapshot->labels = (uint32_t *)&snapshot->bits[lines];
+    snapshot->texts = labels;
     for (size_t i = 0; i < per_family; i++) {
-        labels[i] = malloc(sizeof(struct label_text) + 128);
-        labels[i]->length = (uint32_t)snprintf(labels[i]->text, 100, "{datname=\"orders\",relname=\"table_%zu\",schemaname=\"public\"}", i);
+        labels[i].text = malloc(sizeof(struct label_text) + 128);
+        labels[i].text->length = (uint32_t)snprintf(labels[i].text->text, 100, "{datname=\"orders\",relname=\"table_%zu\",schemaname=\"public\"}", i);
     }
     for (size_t f = 0; f < FAMILIES; f++) {
         snprintf(names[f], sizeof(names[f]), "pg_stat_user_tables_some_figure_%zu_total", f);
         families[f] = (struct model_family){.name = names[f], .help = "A figure of a table", .kind = WEIR_COUNTER};
         snapshot->families[f] = (struct model_lines){.family = &families[f], .first = f * per_family, .count = per_family};
-        for (size_t i = 0; i < per_family; i++)
-            snapshot->lines[f * per_family + i] = (struct model_line){
-                .labels = (uintptr_t)labels[i] | 1, .bits = (uint64_t)i * 7919u * f % 10000019u};
+        for (size_t i = 0; i < per_family; i++) {
+            snapshot->labels[f * per_family + i] = (uint32_t)(MODEL_LINE_INTEGER << MODEL_TEXT_BITS | i);
+            snapshot->bits[f * per_family + i] = (uint64_t)i * 7919u * f % 10000019u;
+        }
     }
     for (unsigned turn = 0; turn < 5; turn++) {
         struct render render = {.snapshot = snapshot, .format = FORMAT_TEXT};
@@ -75,7 +78,7 @@ static void run(size_t nseries)
            render_seconds[2] / (double)lines * 1e9, (double)bytes / render_seconds[2] / 1e9, (double)bytes / 1e6,
            (double)bytes / copy_seconds[2] / 1e9, render_seconds[2] / copy_seconds[2], nseries == 1000000 ? " (goal >= 1/8)" : "");
     for (size_t i = 0; i < per_family; i++)
-        free(labels[i]);
+        free(labels[i].text);
     free(labels);
     free(snapshot->families);
     free(snapshot);

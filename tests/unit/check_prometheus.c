@@ -15,9 +15,11 @@ static char values[SOURCES * SERIES + 1][8];
 
 static int series_info(struct weir_self *self, uint32_t handle, struct weir_series_info *info)
 {
+    const uint32_t index = handle & WEIR_SERIES_INDEX;
+
     (void)self;
     *info = (struct weir_series_info){.size = sizeof(*info), .kind = WEIR_GAUGE, .family = 1, .source = handle % SOURCES, .group = handle % SOURCES,
-                                      .labelset = handle, .name = "figure", .labels = &labels[handle], .nlabels = 1};
+                                      .labelset = index, .name = "figure", .labels = &labels[index], .nlabels = 1};
     return WEIR_OK;
 }
 static const struct weir_host host = {.size = sizeof(host), .series_info = series_info};
@@ -84,7 +86,7 @@ static size_t shown(uint64_t value)
     ck_assert_ptr_nonnull(snapshot);
     for (size_t i = 0; i < snapshot->nfamilies; i++)
         for (size_t k = 0; k < snapshot->families[i].count; k++)
-            count += snapshot->lines[snapshot->families[i].first + k].bits == value;
+            count += snapshot->bits[snapshot->families[i].first + k] == value;
     model_snapshot_put(&model, snapshot);
     return count;
 }
@@ -123,6 +125,153 @@ START_TEST(a_loss_is_not_seen)
     pass(0, 0, SERIES, 13);
     ck_assert(!is_held());
     ck_assert_uint_eq(shown(13), SERIES);
+    model_free(&model);
+}
+
+/* The lines of the only family whose labels are those of `number`. */
+static size_t lines_of(const struct model_snapshot *snapshot, const char *number)
+{
+    char text[32];
+    size_t count = 0;
+
+    snprintf(text, sizeof(text), "{number=\"%s\"}", number);
+    ck_assert_uint_eq(snapshot->nfamilies, 1);
+    for (size_t i = 0; i < snapshot->families[0].count; i++) {
+        const struct model_line line = model_snapshot_line(snapshot, i);
+        const struct label_text *labels_text = model_line_labels(&line);
+
+        ck_assert(model_line_is_integer(&line));
+        count += labels_text->length == strlen(text) && memcmp(labels_text->text, text, labels_text->length) == 0;
+    }
+    return count;
+}
+
+START_TEST(an_instance_has_a_snapshot_of_its_own)
+{
+    struct model_snapshot *snapshot;
+
+    begin();
+    pass(0, 0, SERIES, 10);
+    pass(1, 0, SERIES, 20);
+    snapshot = model_snapshot_get(&model, 1);
+    ck_assert_ptr_nonnull(snapshot);
+    ck_assert_uint_eq(snapshot->families[0].count, SERIES);
+    ck_assert_uint_eq(snapshot->families[0].first, 0);
+    /* Its labels lie behind its own values: there is no room for the others'. */
+    ck_assert_ptr_eq(snapshot->labels, &snapshot->bits[SERIES]);
+    for (uint32_t handle = 1; handle <= SOURCES * SERIES; handle++)
+        ck_assert_uint_eq(lines_of(snapshot, values[handle]), handle % SOURCES);
+    for (size_t i = 0; i < SERIES; i++)
+        ck_assert_uint_eq(snapshot->bits[i], 20);
+    model_snapshot_put(&model, snapshot);
+    model_free(&model);
+}
+
+static void end_of(uint32_t handle)
+{
+    const struct weir_sample samples[] = {{.head = (uint64_t)WEIR_S_RELEASED << 32 | handle, .time_ns = INT64_MAX},
+                                          {.head = (uint64_t)WEIR_S_MARK << 32 | handle % SOURCES, .time_ns = INT64_MAX}};
+    const struct weir_batch batch = {.size = sizeof(batch), .source = handle % SOURCES, .source_name = "a", .samples = samples, .nsamples = 2};
+
+    ck_assert_int_eq(model_consume(&model, &batch), WEIR_OK);
+}
+
+static void value_of(uint32_t handle)
+{
+    const struct weir_sample samples[] = {{.head = (uint64_t)WEIR_S_U64 << 32 | handle, .time_ns = INT64_MAX},
+                                          {.head = (uint64_t)WEIR_S_MARK << 32 | handle % SOURCES, .time_ns = INT64_MAX}};
+    const struct weir_batch batch = {.size = sizeof(batch), .source = handle % SOURCES, .source_name = "a", .samples = samples, .nsamples = 2};
+
+    ck_assert_int_eq(model_consume(&model, &batch), WEIR_OK);
+}
+
+/* The host's label set 2 becomes another one again and again. */
+START_TEST(a_snapshot_keeps_its_labels)
+{
+    uint32_t texts_end = 0;
+
+    begin();
+    pass(0, 0, SERIES, 10);
+    for (uint32_t round = 1; round < 200; round++) {
+        struct model_snapshot *before = model_snapshot_get(&model, 0), *after;
+        char was[8];
+
+        memcpy(was, values[2], sizeof(was));
+        ck_assert_uint_eq(lines_of(before, was), 1);
+        end_of((round - 1) << 24 | 2);
+        snprintf(values[2], sizeof(values[2]), "new %u", round);
+        value_of(round << 24 | 2);
+        after = model_snapshot_get(&model, 0);
+        ck_assert_uint_eq(lines_of(before, was), 1);
+        ck_assert_uint_eq(lines_of(before, values[2]), 0);
+        ck_assert_uint_eq(lines_of(after, was), 0);
+        ck_assert_uint_eq(lines_of(after, values[2]), 1);
+        ck_assert_uint_eq(lines_of(after, values[4]), 1);
+        model_snapshot_put(&model, before);
+        ck_assert_uint_eq(lines_of(after, values[2]), 1);
+        model_snapshot_put(&model, after);
+        if (round == 3)
+            texts_end = model.texts_end;
+    }
+    ck_assert_uint_eq(model.texts_end, texts_end);
+    model_free(&model);
+}
+
+START_TEST(labels_are_escaped)
+{
+    static const char text[] = "{number=\"\\\\a\\\"\\n\"}";
+    struct model_snapshot *snapshot;
+    struct model_line line;
+
+    begin();
+    snprintf(values[2], sizeof(values[2]), "\\a\"\n");
+    value_of(2);
+    snapshot = model_snapshot_get(&model, 0);
+    line = model_snapshot_line(snapshot, 0);
+    ck_assert_uint_eq(model_line_labels(&line)->length, strlen(text));
+    ck_assert_mem_eq(model_line_labels(&line)->text, text, strlen(text));
+    model_snapshot_put(&model, snapshot);
+    model_free(&model);
+}
+
+/* Every live series of the family is in one slot, and nothing else is. */
+static void assert_listed(uint32_t count)
+{
+    const struct model_family *family = model.sorted[0];
+    uint32_t listed = 0;
+
+    ck_assert_uint_eq(family->series, count);
+    for (uint32_t i = 0; i < family->count; i++) {
+        const uint32_t index = family->slots[i];
+
+        ck_assert(!index || (model.series[index].known && model.series[index].position == i));
+        listed += index != 0;
+    }
+    ck_assert_uint_eq(listed, count);
+}
+
+START_TEST(series_are_listed_when_asked_for)
+{
+    begin();
+    pass(0, 0, SERIES, 10);
+    ck_assert_ptr_null(model.sorted[0]->slots);
+    end_of(6);
+    for (unsigned round = 0; round < 3; round++) {
+        ck_assert_int_eq(model_list(&model), WEIR_OK);
+        assert_listed(SERIES - 1);
+        ck_assert_int_eq(model_list(&model), WEIR_OK);
+        pass(1, 0, SERIES, 20);
+        assert_listed(2 * SERIES - 1);
+        for (uint32_t i = 0; i < SERIES; i++) {
+            end_of(SOURCES * i + 1);
+            assert_listed(2 * SERIES - 2 - i);
+        }
+        model_unlist(&model);
+        ck_assert_ptr_null(model.sorted[0]->slots);
+        value_of(6);
+        end_of(6);
+    }
+    ck_assert_uint_eq(shown(10), SERIES - 1);
     model_free(&model);
 }
 
@@ -198,6 +347,10 @@ int main(void)
 
     tcase_add_test(tests, passes_are_seen_whole);
     tcase_add_test(tests, a_loss_is_not_seen);
+    tcase_add_test(tests, an_instance_has_a_snapshot_of_its_own);
+    tcase_add_test(tests, a_snapshot_keeps_its_labels);
+    tcase_add_test(tests, labels_are_escaped);
+    tcase_add_test(tests, series_are_listed_when_asked_for);
     tcase_add_test(tests, parts_are_put_in_order);
     tcase_add_test(tests, parts_by_name_and_kind);
     suite_add_tcase(suite, tests);
