@@ -269,9 +269,18 @@ static int message_lead(struct visit *visit)
 
 /* ---- Answers ----------------------------------------------------------------------------------------------------------------- */
 
+static void message_free(struct visit *visit)
+{
+    free(visit->message);
+    visit->message = NULL;
+    visit->length = visit->room = 0;
+}
+
 /* Sends it; what is known of the answer is what the asked ones' last answers were. */
 static int message_send(struct visit *visit)
 {
+    int status;
+
     visit->lease.answer_bytes = 0;
     visit->lease.answer_ns = 0;
     for (size_t i = 0; i < visit->count; i++) {
@@ -283,7 +292,9 @@ static int message_send(struct visit *visit)
         visit->lease.answer_ns += source->last_ns;
     }
     visit->stats->round_trips++;
-    return visit->pool->send(visit->provider, visit->stats->self, &visit->lease, visit->message, NULL, visit->pass.deadline_ns);
+    status = visit->pool->send(visit->provider, visit->stats->self, &visit->lease, visit->message, NULL, visit->pass.deadline_ns);
+    message_free(visit); /* it may name many relations */
+    return status;
 }
 
 static int result(struct visit *visit, PGresult **answer)
@@ -784,6 +795,6 @@ int visit(struct source *source, const struct weir_pass *pass, const struct weir
     if (visit.target == &source->stats->target)
         databases_sweep(source->stats, visit.at);
     copy_free(visit.copy);
-    free(visit.message);
+    message_free(&visit);
     return status;
 }
