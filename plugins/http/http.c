@@ -110,7 +110,10 @@ struct http {
     struct auth *auth;
     int listener;
     bool tls;
-    struct MHD_Daemon *daemon, *retiring;
+    struct server {
+        struct MHD_Daemon *daemon; /* NULL: there is none */
+        int left;                  /* the copy of the listener that it takes no more connections from, or -1 */
+    } server, retiring;
     int64_t retire_ns;
     struct stat certificate_stat, key_stat;
     bool certificate_told;
@@ -850,7 +853,8 @@ static struct MHD_Daemon *daemon_start(struct http *http)
 {
     const struct http_config *config = http->config;
     char *certificate = NULL, *key = NULL;
-    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME;
+    /* With epoll, MHD_quiesce_daemon and a thread of the daemon may both take the listener out of the set, and the second one aborts. */
+    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME;
     struct MHD_OptionItem tls[3] = {{MHD_OPTION_END, 0, NULL}};
     struct MHD_Daemon *daemon = NULL;
     int copy = -1;
@@ -890,6 +894,22 @@ out:
     return daemon;
 }
 
+static void server_quiesce(struct server *server)
+{
+    if (server->daemon)
+        server->left = MHD_quiesce_daemon(server->daemon);
+}
+
+/* Its threads may accept from the listener until they have ended, so that its copy is closed after them. */
+static void server_stop(struct server *server)
+{
+    if (server->daemon)
+        MHD_stop_daemon(server->daemon);
+    if (server->left >= 0)
+        close(server->left);
+    *server = (struct server){.left = -1};
+}
+
 static bool changed(const char *path, const struct stat *known)
 {
     struct stat now;
@@ -902,13 +922,10 @@ static bool changed(const char *path, const struct stat *known)
 static void certificate_reload(struct http *http)
 {
     struct MHD_Daemon *fresh;
-    int listener;
 
-    if (http->retiring && host->now_ns() > http->retire_ns) {
-        MHD_stop_daemon(http->retiring);
-        http->retiring = NULL;
-    }
-    if (!http->tls || http->retiring || (!changed(http->config->certificate, &http->certificate_stat) &&
+    if (http->retiring.daemon && host->now_ns() > http->retire_ns)
+        server_stop(&http->retiring);
+    if (!http->tls || http->retiring.daemon || (!changed(http->config->certificate, &http->certificate_stat) &&
                                          !changed(http->config->key, &http->key_stat)))
         return;
     fresh = daemon_start(http);
@@ -919,12 +936,10 @@ static void certificate_reload(struct http *http)
         return;
     }
     http->certificate_told = false;
-    listener = MHD_quiesce_daemon(http->daemon);
-    if (listener >= 0)
-        close(listener);
-    http->retiring = http->daemon;
+    server_quiesce(&http->server);
+    http->retiring = http->server;
     http->retire_ns = host->now_ns() + http->config->timeout_ns;
-    http->daemon = fresh;
+    http->server = (struct server){.daemon = fresh, .left = -1};
     host->log(http->self, WEIR_NOTICE, "uses the changed certificate");
 }
 
@@ -1002,7 +1017,7 @@ static int create(struct weir_self *self, const void *config, void **state)
     *state = http;
     http->self = self;
     http->config = config;
-    http->listener = -1;
+    http->listener = http->server.left = http->retiring.left = -1;
     http->tls = http->config->certificate != NULL;
     pthread_mutex_init(&http->routes_lock, NULL);
     pthread_mutex_init(&http->connections_lock, NULL);
@@ -1041,8 +1056,8 @@ static int start(void *state)
         return status;
     http->settled_ns = host->now_ns() + SETTLE_NS;
     http->keeper_ends = false;
-    http->daemon = daemon_start(http);
-    if (!http->daemon)
+    http->server.daemon = daemon_start(http);
+    if (!http->server.daemon)
         return WEIR_EFAIL;
     if (pthread_create(&http->keeper, NULL, keeper, http) != 0)
         return host->fail(http->self, WEIR_EFAIL, "could not start a thread");
@@ -1081,10 +1096,8 @@ static bool is_busy(struct http *http)
 static void leave(struct http *http)
 {
     int64_t until_ns = host->now_ns() + LEAVE_NS;
-    int listener = http->daemon ? MHD_quiesce_daemon(http->daemon) : -1;
 
-    if (listener >= 0)
-        close(listener);
+    server_quiesce(&http->server);
     pthread_mutex_lock(&http->routes_lock);
     http->settled_ns = 0;
     waiting_resume(http);
@@ -1109,11 +1122,8 @@ static int stop(void *state)
         pthread_join(http->keeper, NULL);
         http->keeper_runs = false;
     }
-    if (http->daemon)
-        MHD_stop_daemon(http->daemon);
-    if (http->retiring)
-        MHD_stop_daemon(http->retiring);
-    http->daemon = http->retiring = NULL;
+    server_stop(&http->server);
+    server_stop(&http->retiring);
     return WEIR_OK;
 }
 
