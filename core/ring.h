@@ -160,11 +160,11 @@ int ring_lane_reserve(struct ring_lane *lane, uint64_t count);
 void ring_lane_widen(struct ring_lane *lane, uint64_t count);
 /* Writer: one sample, after ring_lane_reserve. */
 void ring_lane_put(struct ring_lane *lane, const struct weir_sample *sample);
+/* Writer: whether `count` more samples come to memory that the lane has not taken from the system yet. */
+bool ring_lane_takes(const struct ring_lane *lane, uint64_t count);
 /* Writer: begins at the first slot again if all that was committed has been consumed.  What the open pass has is moved, if it is not more
  * than what was before it. */
 void ring_lane_rewind(struct ring_lane *lane);
-/* Writer: whether `count` more samples come to memory that the lane has not taken from the system yet. */
-bool ring_lane_takes(const struct ring_lane *lane, uint64_t count);
 /* The same, and gives all memory but the first MiB (`kept`) back to the system.  False: somebody has not consumed all of it. */
 bool ring_lane_release(struct ring_lane *lane);
 /* Writer: bytes that it would give back. */
