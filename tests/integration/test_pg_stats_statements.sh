@@ -92,7 +92,8 @@ wait_until "the text of a query is shown" text 'SELECT count(*), $1 AS b FROM it
 check "a text without a password" text 'ALTER ROLE app PASSWORD ?'
 check "a text without a body" text 'DO ?'
 check "no secret is shown" sh -c "! curl -sf $url/metrics | grep geheim"
-check "nothing has failed" sh -c "! grep -E 'warning|error' $weir_log"
+# But a statement that the server had begun when the extension was dropped.
+check "nothing has failed" sh -c "! grep -E 'warning|error' $weir_log | grep -v 'cache lookup failed for function'"
 
 # ---- Nothing is lost ---------------------------------------------------------------------------------------------------------
 shown() { # the calls of all rows of the application
