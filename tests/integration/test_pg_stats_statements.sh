@@ -92,7 +92,7 @@ wait_until "the text of a query is shown" text 'SELECT count(*), $1 AS b FROM it
 check "a text without a password" text 'ALTER ROLE app PASSWORD ?'
 check "a text without a body" text 'DO ?'
 check "no secret is shown" sh -c "! curl -sf $url/metrics | grep geheim"
-# But a statement that the server had begun when the extension was dropped.
+# But a statement that the server had begun when the update dropped the functions of the version before.
 check "nothing has failed" sh -c "! grep -E 'warning|error' $weir_log | grep -v 'cache lookup failed for function'"
 
 # ---- Nothing is lost ---------------------------------------------------------------------------------------------------------
