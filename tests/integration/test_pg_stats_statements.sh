@@ -50,6 +50,8 @@ app -c "SELECT pg_sleep(0.3)" -c "SELECT nap()" -c "SELECT pg_sleep(0.2)" -c "IN
 sleeps=$(stats "SELECT DISTINCT queryid FROM pg_stat_statements WHERE $ours AND query LIKE 'SELECT pg_sleep%'")
 check "the same statement is known at two levels" [ "$(stats "SELECT count(*) FROM pg_stat_statements WHERE queryid = $sleeps AND $ours")" = 2 ]
 wait_until "and shown as one" metric_is 3 pg_stat_statements_calls_total 'instance="all"' "queryid=\"$sleeps\"" 'user="app"'
+inserts=$(stats "SELECT queryid FROM pg_stat_statements WHERE $ours AND query LIKE 'INSERT%'")
+wait_until "and the insert behind it" metric_is 1 pg_stat_statements_calls_total 'instance="all"' "queryid=\"$inserts\"" 'user="app"'
 cat > "$scratch/same.py" <<'PY'
 import re, subprocess, sys
 url, family, rows = sys.argv[1:]
