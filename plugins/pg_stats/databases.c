@@ -59,6 +59,7 @@ static int database_add(struct pg_stats *stats, const char *name)
         database_free(database);
         return WEIR_ENOMEM;
     }
+    database->place = stats->databases_seen++;
     database->listed = true;
     database->target.database = database->name;
     database->at = strcmp(name, stats->own_database) == 0 ? &stats->target : &database->target;

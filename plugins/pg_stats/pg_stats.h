@@ -138,6 +138,7 @@ struct source {
 struct database {
     struct database *next;
     char *name;
+    uint64_t place;         /* how many others there were before it, those that are gone too */
     bool listed;            /* in the list that was read last */
     struct target target, *at; /* its own, or the pool's */
     struct source *sources;
@@ -156,6 +157,7 @@ struct pg_stats {
     size_t nsources;
     struct database *databases;
     size_t ndatabases;
+    uint64_t databases_seen;
     int64_t rotation_ns;           /* what a visit of each takes, without the pool's own */
     struct statement *statements;
     struct cost *costs;            /* one for each wanted query's group */

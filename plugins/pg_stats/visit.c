@@ -754,6 +754,12 @@ static bool has_filled(const struct visit *visit)
     return filled;
 }
 
+/* The next visit of its database comes after those of more others than there are sessions for. */
+static bool is_in_turn(const struct visit *visit)
+{
+    return visit->target != &visit->stats->target && (int64_t)visit->stats->ndatabases > visit->stats->config->connections;
+}
+
 int visit(struct source *source, const struct weir_pass *pass, const struct weir_pool *pool, void *provider)
 {
     struct visit visit = {.stats = source->stats, .pool = pool, .provider = provider, .target = source->target, .at = source,
@@ -789,7 +795,7 @@ int visit(struct source *source, const struct weir_pass *pass, const struct weir
     account_visit(&visit);
     if (visit.backend >= 0)
         close(visit.backend);
-    if (has_filled(&visit))
+    if (has_filled(&visit) || is_in_turn(&visit))
         visit.lease.flags |= WEIR_POOL_DISCARD;
     pool->release(provider, source->stats->self, &visit.lease);
     if (visit.target == &source->stats->target)

@@ -111,6 +111,7 @@ struct pool {
     uint64_t next_number;
     unsigned waiting;
     bool down, superuser, superuser_told;
+    bool direct, options_refused; /* as session.h's; the second for ever */
     char reason[SESSION_REASON_MAX];
     int64_t down_since_ns, retry_ns, backoff_ns;
     unsigned seed;
@@ -210,14 +211,20 @@ static void slot_free(struct pool *pool, struct slot *slot)
     wake(pool);
 }
 
-/* Under the lock: the session is closed and the slot empty. */
-static void slot_close(struct pool *pool, struct slot *slot)
+/* Under the lock: of a session that is closed. */
+static void slot_vacate(struct pool *pool, struct slot *slot)
 {
-    session_close(&slot->session);
     free(slot->database);
     slot->database = NULL;
     slot->state = SLOT_EMPTY;
     slot_free(pool, slot);
+}
+
+/* Under the lock: the session is closed and the slot empty. */
+static void slot_close(struct pool *pool, struct slot *slot)
+{
+    session_close(&slot->session);
+    slot_vacate(pool, slot);
 }
 
 static bool same_database(const char *a, const char *b)
@@ -278,12 +285,15 @@ static struct slot *idle_least(const struct pool *pool, const struct weir_self *
     return least;
 }
 
+/* Rather one whose session is ending, so that the next does not count beside it. */
 static struct slot *slot_empty(const struct pool *pool)
 {
+    struct slot *found = NULL;
+
     for (int64_t i = 0; i < pool->config->max; i++)
-        if (pool->slots[i].state == SLOT_EMPTY)
-            return &pool->slots[i];
-    return NULL;
+        if (pool->slots[i].state == SLOT_EMPTY && (!found || pool->slots[i].session.ending))
+            found = &pool->slots[i];
+    return found;
 }
 
 /* Under the lock: an idle session of this database that still lives; or a slot to connect, in which another session may be that
@@ -334,6 +344,7 @@ static int down(struct pool *pool, struct weir_self *user)
 static int connect_failed(struct pool *pool, struct weir_self *user, const char *database, const char *reason)
 {
     pool->counts[FIGURE_FAILURES]++;
+    pool->direct = false;
     if (database && !pool->down)
         return host->fail(user, WEIR_EFAIL, "could not connect to database \"%s\": %s", database, reason);
     server_failed(pool, reason);
@@ -341,7 +352,7 @@ static int connect_failed(struct pool *pool, struct weir_self *user, const char 
 }
 
 /* A session for a slot, after the one that is in it and gives way. */
-static int session_make(struct pool *pool, struct weir_self *user, struct session *session, const char *database,
+static int session_make(struct pool *pool, struct weir_self *user, struct session *session, const char *database, bool direct,
                         int64_t deadline_ns, char *reason)
 {
     struct session_target target = pool->target;
@@ -358,6 +369,7 @@ static int session_make(struct pool *pool, struct weir_self *user, struct sessio
         target.values = conninfo.values;
         target.host = conninfo.host;
         target.lookup = conninfo.lookup;
+        target.direct = direct;
         status = session_open(session, host, user, pool->worker, &target, database, deadline_ns, reason);
     } else {
         snprintf(reason, SESSION_REASON_MAX,
@@ -373,8 +385,14 @@ static int slot_connect(struct pool *pool, struct weir_self *user, struct slot *
 {
     int64_t now_ns = host->now_ns(), most_ns = now_ns + pool->config->connect_timeout_ns;
     char reason[SESSION_REASON_MAX] = "";
-    int status = session_make(pool, user, &slot->session, database, deadline_ns < most_ns ? deadline_ns : most_ns, reason);
+    bool direct;
+    int status;
 
+    /* The configured database's session is pinned by a statement each time, and so finds a pooler that has come. */
+    pthread_mutex_lock(&pool->lock);
+    direct = database && pool->direct;
+    pthread_mutex_unlock(&pool->lock);
+    status = session_make(pool, user, &slot->session, database, direct, deadline_ns < most_ns ? deadline_ns : most_ns, reason);
     pthread_mutex_lock(&pool->lock);
     free(slot->database);
     slot->database = NULL;
@@ -384,6 +402,8 @@ static int slot_connect(struct pool *pool, struct weir_self *user, struct slot *
         slot->number = ++pool->next_number;
         slot->expires_ns = now_ns + jitter(pool, pool->config->lifetime_ns);
         pool->counts[FIGURE_CONNECTS]++;
+        pool->options_refused |= slot->session.refused_options;
+        pool->direct = slot->session.direct && !pool->options_refused;
         server_good(pool, &slot->session);
         wake(pool);
     } else {
@@ -503,9 +523,11 @@ static void release(void *provider, struct weir_self *user, struct weir_pool_lea
     lost = PQstatus(slot->session.connection) != CONNECTION_OK;
     pthread_mutex_lock(&pool->lock);
     if (!slot->session.doomed && lease->flags & WEIR_POOL_DISCARD) {
-        slot_close(pool, slot);
+        session_leave(&slot->session);
+        slot_vacate(pool, slot);
     } else if (slot->session.doomed) {
         pool->counts[FIGURE_BROKEN]++;
+        pool->direct = pool->direct && !lost;
         if (lost && !pool->down)
             server_failed(pool, "the connection broke");
         slot_close(pool, slot);
@@ -605,6 +627,8 @@ static int collect(void *state, const struct weir_pass *pass)
         if (slot->state == SLOT_IDLE &&
             (now_ns - slot->since_ns > pool->config->idle_timeout_ns || now_ns >= slot->expires_ns))
             slot_close(pool, slot);
+        else if (slot->state == SLOT_EMPTY && slot->session.ending && now_ns - slot->since_ns > SECOND_NS)
+            session_close(&slot->session);
         by_state[slot->state]++;
     }
     pool->counts[FIGURE_UP] = !pool->down && pool->counts[FIGURE_CONNECTS];
@@ -626,7 +650,7 @@ static int stop(void *state)
 
     pthread_mutex_lock(&pool->lock);
     for (int64_t i = 0; i < pool->config->max; i++)
-        if (pool->slots[i].state == SLOT_IDLE)
+        if (pool->slots[i].state == SLOT_IDLE || pool->slots[i].state == SLOT_EMPTY)
             slot_close(pool, &pool->slots[i]);
     pthread_mutex_unlock(&pool->lock);
     return WEIR_OK;

@@ -18,8 +18,11 @@
 #define SECOND_NS INT64_C(1000000000)
 #define SECRET_BYTES 4096u
 #define KEYWORDS_MAX 60
+#define OPTIONS_BYTES 512
+#define OPTIONS_VERSION_MIN 140000 /* from here on a server says unasked what pin asks for */
 #define END_NS SECOND_NS
 #define IDLE_READS_MAX 16u
+#define READ_BYTES 16384 /* libpq reads so much at a time, while no message is longer */
 #define STREAM_BYTES 65536        /* of a long answer at a time */
 #define STREAM_WAIT_NS 2000000
 
@@ -47,13 +50,24 @@ static void ignore_notice(void *context, const PGresult *result)
     (void)result;
 }
 
+/* socket(7), SO_RCVLOWAT; poll heeds it on TCP. */
+static void set_lowat(struct session *session, int bytes)
+{
+    if (session->lowat != bytes)
+        (void)setsockopt(PQsocket(session->connection), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+    session->lowat = bytes;
+}
+
 /* Waits for the connection's socket; a timeout or interruption dooms the session and asks the server to cancel.  The deadline
  * ends the waiting for a server that never stops talking, too. */
 static int wait_for(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                     int events, int64_t deadline_ns)
 {
-    int ready = host->now_ns() < deadline_ns ? host->wait_fd(user, PQsocket(session->connection), events, deadline_ns) : WEIR_ETIMEOUT;
+    int ready = WEIR_ETIMEOUT;
 
+    set_lowat(session, 1);
+    if (host->now_ns() < deadline_ns)
+        ready = host->wait_fd(user, PQsocket(session->connection), events, deadline_ns);
     if (ready >= 0)
         return ready;
     session->doomed = true;
@@ -62,11 +76,64 @@ static int wait_for(struct session *session, const struct weir_host *host, struc
     return ready;
 }
 
+/* ---- Settings ------------------------------------------------------------------------------------------------------ */
+
+struct setting {
+    const char *name;
+    char value[24];
+};
+#define SETTINGS_MAX 6
+
+/* Those of a session on loan, but for its encoding. */
+static size_t settings_make(struct setting settings[SETTINGS_MAX], const struct session_target *target, const char *read_only)
+{
+    size_t n = 0;
+
+    settings[n++] = (struct setting){"search_path", ""};
+    settings[n] = (struct setting){.name = "statement_timeout"};
+    snprintf(settings[n].value, sizeof(settings[n].value), "%lld", (long long)(target->statement_timeout_ns / 1000000));
+    settings[++n] = (struct setting){.name = "lock_timeout"};
+    snprintf(settings[n].value, sizeof(settings[n].value), "%lld", (long long)(target->lock_timeout_ns / 1000000));
+    settings[++n] = (struct setting){"idle_in_transaction_session_timeout", "60000"};
+    settings[++n] = (struct setting){"jit", "off"};
+    settings[++n] = (struct setting){.name = read_only, .value = "on"};
+    return n + 1;
+}
+
+/* Bytes of an SQL_ASCII database may not be UTF-8, and the server would refuse to send them as such. */
+static const char *encoding_for(const struct session *session)
+{
+    const char *encoding = PQparameterStatus(session->connection, "server_encoding");
+
+    return encoding && strcmp(encoding, "SQL_ASCII") == 0 ? "SQL_ASCII" : "UTF8";
+}
+
+/* As libpq's "options", "-c name=value ...". */
+static void options_text(char *text, size_t size, const struct session_target *target)
+{
+    struct setting settings[SETTINGS_MAX];
+    size_t count = settings_make(settings, target, "default_transaction_read_only"), used = 0;
+
+    for (size_t i = 0; i < count && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "-c %s=%s ", settings[i].name, settings[i].value);
+}
+
+/* Whoever has options of their own keeps them. */
+static bool has_options(const struct session_target *target)
+{
+    if (getenv("PGOPTIONS") || getenv("PGSERVICE"))
+        return true;
+    for (size_t i = 0; target->keywords[i]; i++)
+        if (strcmp(target->keywords[i], "options") == 0 || strcmp(target->keywords[i], "service") == 0)
+            return true;
+    return false;
+}
+
 /* ---- Connecting ---------------------------------------------------------------------------------------------------- */
 
 /* One address of the server, until the deadline. */
 static int connect_one(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
-                       const struct session_target *target, const char *database, const char *address,
+                       const struct session_target *target, const char *database, const char *address, const char *options,
                        int64_t deadline_ns, char *reason)
 {
     const char *keywords[KEYWORDS_MAX + 6], *values[KEYWORDS_MAX + 6];
@@ -86,6 +153,10 @@ static int connect_one(struct session *session, const struct weir_host *host, st
         keywords[n] = "dbname";
         values[n++] = database;
     }
+    if (options) {
+        keywords[n] = "options";
+        values[n++] = options;
+    }
     if (target->password) {
         if (host->secret(user, target->password, password, sizeof(password)) < 0) {
             snprintf(reason, SESSION_REASON_MAX, "could not read the password; see password_file");
@@ -104,7 +175,9 @@ static int connect_one(struct session *session, const struct weir_host *host, st
     PQsetNoticeReceiver(session->connection, ignore_notice, NULL);
     while (PQstatus(session->connection) != CONNECTION_BAD && polling != PGRES_POLLING_OK &&
            polling != PGRES_POLLING_FAILED) {
-        status = wait_for(session, host, user, worker, polling == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ns);
+        /* A socket that has just been connected has room. */
+        if (polling == PGRES_POLLING_READING || PQstatus(session->connection) != CONNECTION_MADE)
+            status = wait_for(session, host, user, worker, polling == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ns);
         if (status < 0)
             break;
         polling = PQconnectPoll(session->connection);
@@ -146,20 +219,13 @@ static int run(struct session *session, const struct weir_host *host, struct wei
 static void pin_text(char *sql, size_t size, const struct session *session, const struct session_target *target, const char *local,
                      const char *read_only)
 {
-    const char *encoding = PQparameterStatus(session->connection, "server_encoding");
-    /* Bytes of an SQL_ASCII database may not be UTF-8, and the server would refuse to send them as such. */
-    bool raw = encoding && strcmp(encoding, "SQL_ASCII") == 0;
+    struct setting settings[SETTINGS_MAX];
+    size_t count = settings_make(settings, target, read_only), used;
 
-    snprintf(sql, size,
-             "pg_catalog.set_config('search_path', '', %1$s), "
-             "pg_catalog.set_config('statement_timeout', '%2$lld', %1$s), "
-             "pg_catalog.set_config('lock_timeout', '%3$lld', %1$s), "
-             "pg_catalog.set_config('idle_in_transaction_session_timeout', '60000', %1$s), "
-             "pg_catalog.set_config('jit', 'off', %1$s), "
-             "pg_catalog.set_config('client_encoding', '%4$s', %1$s), "
-             "pg_catalog.set_config('%5$s', 'on', %1$s)",
-             local, (long long)(target->statement_timeout_ns / 1000000), (long long)(target->lock_timeout_ns / 1000000),
-             raw ? "SQL_ASCII" : "UTF8", read_only);
+    used = (size_t)snprintf(sql, size, "pg_catalog.set_config('client_encoding', '%s', %s)", encoding_for(session), local);
+    for (size_t i = 0; i < count && used < size; i++)
+        used += (size_t)snprintf(sql + used, size - used, ", pg_catalog.set_config('%s', '%s', %s)", settings[i].name, settings[i].value,
+                                 local);
 }
 
 /* Learns what the server is, and pins the session, in one round trip. */
@@ -199,10 +265,49 @@ out:
     return status;
 }
 
+/* One of the server's addresses. */
+static int connect_any(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                       const struct session_target *target, const char *database, const struct worker_addresses *addresses,
+                       const char *options, int64_t deadline_ns, char *reason)
+{
+    int status = WEIR_EFAIL;
+
+    for (size_t i = 0; i < addresses->count && status < 0 && status != WEIR_EINTR; i++) {
+        /* Each address has its share of what is left, so that a dead first one does not use it all. */
+        int64_t now_ns = host->now_ns(), share_ns = (deadline_ns - now_ns) / (int64_t)(addresses->count - i);
+
+        *session = (struct session){.lowat = 1};
+        status = connect_one(session, host, user, worker, target, database, target->lookup ? addresses->text[i] : NULL, options,
+                             now_ns + share_ns, reason);
+    }
+    return status;
+}
+
+/* Whether the server has taken the settings that went with the connection; then it has said what pin asks for, too. */
+static bool began_pinned(struct session *session)
+{
+    const char *read_only = PQparameterStatus(session->connection, "default_transaction_read_only");
+    const char *standby = PQparameterStatus(session->connection, "in_hot_standby");
+    const char *superuser = PQparameterStatus(session->connection, "is_superuser");
+    const char *encoding = PQparameterStatus(session->connection, "client_encoding");
+
+    if (!read_only || strcmp(read_only, "on") != 0 || !standby || !superuser || !encoding ||
+        strcmp(encoding, encoding_for(session)) != 0)
+        return false;
+    session->server_version = PQserverVersion(session->connection);
+    if (strcmp(standby, "on") == 0)
+        session->flags |= WEIR_POOL_RECOVERY;
+    if (strcmp(superuser, "on") == 0)
+        session->flags |= WEIR_POOL_SUPERUSER;
+    session->direct = true;
+    return true;
+}
+
 int session_open(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                  const struct session_target *target, const char *database, int64_t deadline_ns, char *reason)
 {
     struct worker_addresses addresses = {.count = 1};
+    char text[OPTIONS_BYTES], *options = target->direct && !has_options(target) ? text : NULL;
     int status = WEIR_EFAIL;
 
     *session = (struct session){.lowat = 1};
@@ -211,17 +316,15 @@ int session_open(struct session *session, const struct weir_host *host, struct w
         if (status < 0)
             return status;
     }
-    for (size_t i = 0; i < addresses.count; i++) {
-        /* Each address has its share of what is left, so that a dead first one does not use it all. */
-        int64_t now_ns = host->now_ns(), share_ns = (deadline_ns - now_ns) / (int64_t)(addresses.count - i);
-
-        *session = (struct session){.lowat = 1};
-        status = connect_one(session, host, user, worker, target, database, target->lookup ? addresses.text[i] : NULL,
-                             now_ns + share_ns, reason);
-        if (status == WEIR_OK || status == WEIR_EINTR)
-            break;
+    if (options)
+        options_text(text, sizeof(text), target);
+    status = connect_any(session, host, user, worker, target, database, &addresses, options, deadline_ns, reason);
+    if (status == WEIR_EFAIL && options) {
+        /* What is there now may be a pooler, which takes none. */
+        status = connect_any(session, host, user, worker, target, database, &addresses, NULL, deadline_ns, reason);
+        session->refused_options = status == WEIR_OK;
     }
-    if (status < 0)
+    if (status < 0 || (options && !session->refused_options && began_pinned(session)))
         return status;
     status = pin(session, host, user, worker, target, deadline_ns);
     if (status < 0) {
@@ -230,41 +333,55 @@ int session_open(struct session *session, const struct weir_host *host, struct w
                       : status == WEIR_EINTR                          ? "interrupted"
                                                                       : "the session could not be pinned");
         session_close(session);
+        return status;
     }
-    return status;
+    session->direct = !(session->flags & WEIR_POOL_POOLER) && session->server_version >= OPTIONS_VERSION_MIN;
+    return WEIR_OK;
 }
 
 void session_close(struct session *session)
 {
     if (session->connection)
         PQfinish(session->connection);
+    if (session->ending)
+        close(session->ending);
     *session = (struct session){0};
+}
+
+void session_leave(struct session *session)
+{
+    /* The backend ends the stream when nothing of it is left. */
+    int ending = fcntl(PQsocket(session->connection), F_DUPFD_CLOEXEC, 3);
+
+    session_close(session);
+    if (ending < 0)
+        return;
+    (void)shutdown(ending, SHUT_WR);
+    session->ending = ending;
 }
 
 void session_end(struct session *session, const struct weir_host *host, struct weir_self *user, int64_t deadline_ns)
 {
-    /* The backend ends the stream when nothing of it is left. */
-    int fd = session->connection ? fcntl(PQsocket(session->connection), F_DUPFD_CLOEXEC, 3) : -1;
     int64_t most_ns = host->now_ns() + END_NS;
     char rest[512];
 
-    session_close(session);
-    if (fd < 0)
-        return;
-    (void)shutdown(fd, SHUT_WR);
-    while (host->wait_fd(user, fd, POLLIN, deadline_ns < most_ns ? deadline_ns : most_ns) > 0) {
-        ssize_t got = recv(fd, rest, sizeof(rest), MSG_DONTWAIT);
+    if (session->connection)
+        session_leave(session);
+    while (session->ending) {
+        ssize_t got = recv(session->ending, rest, sizeof(rest), MSG_DONTWAIT);
 
-        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR) ||
+            (got < 0 && host->wait_fd(user, session->ending, POLLIN, deadline_ns < most_ns ? deadline_ns : most_ns) <= 0))
             break;
     }
-    close(fd);
+    session_close(session);
 }
 
 bool session_alive(struct session *session)
 {
     struct pollfd ready = {.fd = PQsocket(session->connection), .events = POLLIN};
 
+    set_lowat(session, 1);
     /* The server's last words come before the end of the stream: all there is has to be read.  One that has much to say unasked
      * is not waited for. */
     for (unsigned reads = 0; PQstatus(session->connection) == CONNECTION_OK && poll(&ready, 1, 0) > 0; reads++)
@@ -320,18 +437,23 @@ static int late(const struct weir_host *host, struct weir_self *user, int status
     return status == WEIR_ETIMEOUT ? host->fail(user, status, "the server did not answer before the deadline") : status;
 }
 
-/* Takes what has come; false if the connection is broken. */
-static bool take(struct session *session)
+/* How much has come, after a wait.  It stays 0 on a socket that is not TCP. */
+static void count_received(struct session *session)
 {
     struct tcp_info info = {0};
     socklen_t size = sizeof(info);
 
-    if (!PQconsumeInput(session->connection))
-        return false;
-    /* It stays 0 on a socket that is not TCP. */
-    if (getsockopt(PQsocket(session->connection), IPPROTO_TCP, TCP_INFO, &info, &size) == 0)
-        session->received_bytes = info.tcpi_bytes_received;
-    return true;
+    if (getsockopt(PQsocket(session->connection), IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        return;
+    session->unread_bytes += info.tcpi_bytes_received - session->received_bytes;
+    session->received_bytes = info.tcpi_bytes_received;
+}
+
+/* Takes some of what has come; false if the connection is broken. */
+static bool take(struct session *session)
+{
+    session->unread_bytes -= session->unread_bytes < READ_BYTES ? session->unread_bytes : READ_BYTES;
+    return PQconsumeInput(session->connection);
 }
 
 /* The same, of an answer or a row that began when `before` bytes had been received: libpq keeps all of it. */
@@ -360,35 +482,35 @@ static int awaited(const struct session *session, int64_t now_ns, int64_t *until
     return session->flowing && session->received_bytes - session->answer_from > STREAM_BYTES ? STREAM_BYTES : 1;
 }
 
-/* socket(7), SO_RCVLOWAT; poll heeds it on TCP. */
-static void set_lowat(struct session *session, int bytes)
-{
-    if (session->lowat != bytes)
-        (void)setsockopt(PQsocket(session->connection), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
-    session->lowat = bytes;
-}
-
-/* Waits for more of an answer, and takes it. */
-static int more(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker, uint64_t before,
-                int64_t deadline_ns)
+/* Waits for more of an answer. */
+static int wait_for_more(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                         int64_t deadline_ns)
 {
     uint64_t known = session->received_bytes;
     int64_t until_ns;
     int bytes = awaited(session, host->now_ns(), &until_ns), status = WEIR_EAGAIN;
 
-    if (until_ns >= deadline_ns)
-        bytes = 1;
-    set_lowat(session, bytes);
-    if (bytes > 1)
+    if (bytes > 1 && until_ns < deadline_ns) {
+        set_lowat(session, bytes);
         status = host->wait_fd(user, PQsocket(session->connection), POLLIN, until_ns);
+    }
     if (status < 0 && status != WEIR_ETIMEOUT) {
         status = wait_for(session, host, user, worker, POLLIN, deadline_ns);
         if (status < 0)
             return late(host, user, status);
     }
-    status = consume(session, host, user, before);
+    count_received(session);
     session->flowing = session->received_bytes > known;
-    return status;
+    return WEIR_OK;
+}
+
+/* Takes more of an answer, which is waited for unless it is here. */
+static int more(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker, uint64_t before,
+                int64_t deadline_ns)
+{
+    int status = session->unread_bytes ? WEIR_OK : wait_for_more(session, host, user, worker, deadline_ns);
+
+    return status < 0 ? status : consume(session, host, user, before);
 }
 
 void session_expect(struct session *session, uint64_t answer_bytes, int64_t until_ns)
@@ -443,7 +565,7 @@ int session_result(struct session *session, const struct weir_host *host, struct
     if (!*result) {
         session->busy = false;
         session->expected_ns = 0;
-        set_lowat(session, 1);
+        session->unread_bytes = 0;
         return PQstatus(session->connection) == CONNECTION_OK ? WEIR_OK : broken(session, host, user);
     }
     kind = PQresultStatus(*result);
@@ -468,13 +590,16 @@ int session_result(struct session *session, const struct weir_host *host, struct
     /* The end of the failed statement, so that the session is ready for another.  Whatever happens meanwhile, what the server said
      * of the statement is what is told. */
     session->expected_ns = 0;
-    set_lowat(session, 1);
     while (PQstatus(session->connection) == CONNECTION_OK) {
         PGresult *rest;
 
         while (PQisBusy(session->connection)) {
-            if (wait_for(session, host, user, worker, POLLIN, deadline_ns) < 0 || !take(session) ||
-                session->received_bytes - before > WEIR_POOL_ANSWER_BYTES_MAX) {
+            if (wait_for(session, host, user, worker, POLLIN, deadline_ns) < 0) {
+                session->doomed = true;
+                return status;
+            }
+            count_received(session);
+            if (!take(session) || session->received_bytes - before > WEIR_POOL_ANSWER_BYTES_MAX) {
                 session->doomed = true;
                 return status;
             }
@@ -490,6 +615,7 @@ int session_result(struct session *session, const struct weir_host *host, struct
         }
     }
     session->busy = false;
+    session->unread_bytes = 0;
     return status;
 }
 

@@ -21,6 +21,7 @@ struct session_target {
     const char *host;              /* name or address or socket folder; NULL: libpq's default */
     bool lookup;                   /* host is a name to be looked up */
     const struct weir_secret *password; /* or NULL: among the values, .pgpass, PGPASSWORD */
+    bool direct;                   /* no pooler is in front, and the server is of a version that takes the settings with the connection */
     /* For all. */
     int64_t statement_timeout_ns, lock_timeout_ns;
     int pooler;                    /* -1: find out; 0, 1 */
@@ -31,21 +32,28 @@ struct session {
     uint32_t flags;                /* enum weir_pool_session_flag */
     int server_version;
     bool in_transaction;           /* behind a pooler, while lent */
+    bool direct;                   /* once opened: as a session_target's */
+    bool refused_options;          /* once opened: the settings had to go by a statement after all */
     bool doomed;                   /* must be closed */
     bool busy;                     /* a statement's results are not all read */
     bool copying;                  /* nor are the rows of a COPY */
     bool flowing;                  /* the last wait brought more of the answer */
+    int ending;                    /* the socket of the one before, while the server may not have let go of it; 0: none */
     int lowat;                     /* bytes for which the socket wakes us */
-    uint64_t received_bytes;       /* when last looked at, */
-    uint64_t answer_from;          /* and when the last result came */
-    uint64_t expected_bytes;       /* received_bytes will come to this at least, */
+    uint64_t received_bytes;       /* by the end of the last wait, */
+    uint64_t unread_bytes;         /* how many of them libpq may not have taken yet; */
+    uint64_t answer_from;          /* received_bytes when the last result came; */
+    uint64_t expected_bytes;       /* they will come to this at least, */
     int64_t expected_ns;           /* by this time (CLOCK_MONOTONIC) */
 };
 
-/* Connects and pins; all of it until the deadline.  On failure the session is closed, and `reason` says why. */
+/* Connects and pins; all of it until the deadline.  On failure the session is closed, and `reason` says why.  Settings go by a statement,
+ * which also asks what the server is; or with the connection, which saves the server that statement. */
 int session_open(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                  const struct session_target *target, const char *database, int64_t deadline_ns, char *reason);
 void session_close(struct session *session);
+/* Closes one, for session_end to wait until the server has let go of it. */
+void session_leave(struct session *session);
 /* Closes one, if there is one, and waits a moment until the server has let go of it, so that the next does not count beside it. */
 void session_end(struct session *session, const struct weir_host *host, struct weir_self *user, int64_t deadline_ns);
 /* False if the server has closed it meanwhile. */
