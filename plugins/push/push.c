@@ -58,7 +58,7 @@ const struct weir_option push_rule_options[] = {
      .help = "Labels of which the values are joined and matched; __name__ is the metric's name."},
     {.name = "separator", .type = WEIR_STRING, .dflt = ";", .min = 0, .max = 64, RULE(separator),
      .help = "What is put between them."},
-    {.name = "regex", .type = WEIR_STRING, .dflt = ".*", .min = 1, .max = 4096, RULE(regex),
+    {.name = "regex", .type = WEIR_STRING, .dflt = "(.*)", .min = 1, .max = 4096, RULE(regex),
      .help = "POSIX extended regular expression, which has to match the whole text; for the label actions, of labels' names."},
     {.name = "target_label", .type = WEIR_STRING, .min = 1, .max = 256, RULE(target_label),
      .help = "The label that replace sets; __name__ renames the metric."},

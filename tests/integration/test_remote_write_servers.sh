@@ -40,7 +40,8 @@ remote_write "victoria" { url = "http://127.0.0.1:$victoria_port/api/v1/write" q
     relabel "names"  { source_labels = { "__name__" } regex = "test_(.*)" target_label = "__name__" replacement = "my_\$1" }
     relabel "only"   { action = "keep" source_labels = { "__name__" } regex = "my_.*" }
     relabel "not"    { action = "drop" source_labels = { "__name__", "n" } regex = "my_value;1.." }
-    relabel "labels" { action = "labeldrop" regex = "_under" } }
+    relabel "labels" { action = "labeldrop" regex = "_under" }
+    relabel "copy"   { source_labels = { "n" } target_label = "copy" } }
 EOF
 start_weir "$scratch/weir.conf" || exit 1
 
@@ -72,6 +73,7 @@ for line in open(script, encoding='utf-8'):
         labels.update(job='mine', instance='here')
         labels.pop('_under', None)
         if re.fullmatch('1..', labels.get('n', '')): continue
+        if labels.get('n'): labels['copy'] = labels['n']
     expected[name, tuple(sorted(labels.items()))] = value
 assert set(stored) == set(expected), set(stored) ^ set(expected)
 counter = next(samples for (name, _), samples in stored.items() if name == 'test_pass_total')
