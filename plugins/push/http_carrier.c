@@ -50,6 +50,7 @@ struct http_carrier {
     unsigned format;         /* that bodies have now */
     bool settled;            /* it will not change by the next answer */
     uint64_t max_samples;    /* of a request; less than the option's once the receiver found that too large */
+    bool hold_told;          /* in this outage */
     int64_t look_ns;
     struct http_carrier_figures figures; /* under the sender's lock */
 };
@@ -306,19 +307,24 @@ static void told_well(struct http_carrier *carrier)
     pthread_mutex_lock(&carrier->sender.lock);
     carrier->figures.answer_ns = now;
     pthread_mutex_unlock(&carrier->sender.lock);
+    carrier->hold_told = false;
     sender_succeeded(&carrier->sender);
 }
 
-static void told_failing(struct http_carrier *carrier, const struct part *part, const char *what)
+/* The beginning of an outage, and that it has become one that somebody has to mend. */
+static void told_failing(struct http_carrier *carrier, const struct part *part, bool hold)
 {
     const char *receiver = carrier->sender.receiver;
+    const char *what = hold ? "nothing is sent until a credential or the configuration changes; it is tried once a minute"
+                            : "tried again until it works";
     char text[ANSWER_TEXT_SIZE];
 
     pthread_mutex_lock(&carrier->sender.lock);
     carrier->figures.status = part->answer.status;
     pthread_mutex_unlock(&carrier->sender.lock);
-    if (!sender_failed(&carrier->sender))
+    if (!sender_failed(&carrier->sender) && (!hold || carrier->hold_told))
         return;
+    carrier->hold_told = hold;
     answer_text(&part->answer, text);
     if (part->answer.status)
         sender_tell(&carrier->sender, true, "%s answered %d%s%s: %s", receiver, part->answer.status, *text ? ", " : "", text, what);
@@ -391,8 +397,7 @@ static void part_again(struct part *part, bool hold)
     }
     if (hold)
         part->credentials = credentials_sum(carrier);
-    told_failing(carrier, part, hold ? "nothing is sent until a credential or the configuration changes; it is tried once a minute"
-                                     : "tried again until it works");
+    told_failing(carrier, part, hold);
     part->held = hold;
     part_wait(part, hold ? HOLD_MS : answer_backoff_ms(&part->answer, part->attempts, sender_noise(&carrier->sender)));
 }
