@@ -319,8 +319,8 @@ int session_open(struct session *session, const struct weir_host *host, struct w
     if (options)
         options_text(text, sizeof(text), target);
     status = connect_any(session, host, user, worker, target, database, &addresses, options, deadline_ns, reason);
-    if (status == WEIR_EFAIL && options) {
-        /* What is there now may be a pooler, which takes none. */
+    if (status == WEIR_EFAIL && options && strstr(reason, "option")) {
+        /* What is there may be a pooler, which takes none and says so; there is no SQLSTATE of a connection that failed. */
         status = connect_any(session, host, user, worker, target, database, &addresses, NULL, deadline_ns, reason);
         session->refused_options = status == WEIR_OK;
     }
