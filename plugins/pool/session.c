@@ -367,11 +367,13 @@ void session_end(struct session *session, const struct weir_host *host, struct w
 
     if (session->connection)
         session_leave(session);
+    if (deadline_ns < most_ns)
+        most_ns = deadline_ns;
     while (session->ending) {
         ssize_t got = recv(session->ending, rest, sizeof(rest), MSG_DONTWAIT);
 
-        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR) ||
-            (got < 0 && host->wait_fd(user, session->ending, POLLIN, deadline_ns < most_ns ? deadline_ns : most_ns) <= 0))
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR) || host->now_ns() >= most_ns ||
+            (got < 0 && host->wait_fd(user, session->ending, POLLIN, most_ns) <= 0))
             break;
     }
     session_close(session);
@@ -508,7 +510,8 @@ static int wait_for_more(struct session *session, const struct weir_host *host, 
 static int more(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker, uint64_t before,
                 int64_t deadline_ns)
 {
-    int status = session->unread_bytes ? WEIR_OK : wait_for_more(session, host, user, worker, deadline_ns);
+    bool here = session->unread_bytes && host->now_ns() < deadline_ns;
+    int status = here ? WEIR_OK : wait_for_more(session, host, user, worker, deadline_ns);
 
     return status < 0 ? status : consume(session, host, user, before);
 }
