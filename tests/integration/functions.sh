@@ -140,6 +140,21 @@ pg_stop() { as_postgres "$(cat "$pg_data/../bindir")/pg_ctl" -D "$pg_data" -m "$
 pg_start() { as_postgres "$(cat "$pg_data/../bindir")/pg_ctl" -D "$pg_data" -l "$pg_data/../log" -w -t "$wait_limit" start >/dev/null 2>&1; }
 sql() { psql -XqtA -v ON_ERROR_STOP=1 "$@"; }
 
+# configure_bouncer USER DATABASE MODE [SETTING...]: a PgBouncer in front of this server, at $bouncer_port; DATABASE may be *.
+configure_bouncer() {
+    bouncer_port=$(free_port)
+    printf '"%s" ""\n' "$1" > "$scratch/users"
+    printf '%s\n' '[databases]' "$2 = host=127.0.0.1 port=$PGPORT" '[pgbouncer]' 'listen_addr = 127.0.0.1' "listen_port = $bouncer_port" \
+        'unix_socket_dir =' 'auth_type = trust' "auth_file = $scratch/users" "pool_mode = $3" "${@:4}" > "$scratch/bouncer.ini"
+}
+start_bouncer() {
+    local as=()
+    # It refuses to run as root.
+    [ "$(id -u)" = 0 ] && as=(setpriv --reuid postgres --regid postgres --clear-groups)
+    ${as[@]+"${as[@]}"} pgbouncer "$scratch/bouncer.ini" >"$scratch/bouncer.log" 2>&1 &
+    bouncer_pid=$!
+}
+
 # use_test_plugins: weir finds the small plugins of tests/plugins too.
 use_test_plugins() {
     printf '#!/bin/sh\nexec "%s" "$@" --plugin-dir "%s"\n' "$weir" "${TEST_PLUGIN_DIR:?}" > "$scratch/weir-both"

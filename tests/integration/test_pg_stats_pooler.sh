@@ -6,27 +6,7 @@
 start_postgresql "$pg_bin" autovacuum=off "shared_preload_libraries = 'pg_stat_statements'" || exit 1
 sql -c "CREATE ROLE weir LOGIN" -c "GRANT pg_monitor TO weir" -c "CREATE DATABASE shop" -c "CREATE DATABASE other" -c "CREATE EXTENSION pg_stat_statements"
 for database in shop other; do sql -d $database -c "CREATE TABLE plain (id int PRIMARY KEY)" -c "INSERT INTO plain VALUES (1), (2)"; done
-bouncer_port=$(free_port)
-printf '"weir" ""\n' > "$scratch/users"
-cat > "$scratch/bouncer.ini" <<EOF2
-[databases]
-* = host=127.0.0.1 port=$PGPORT
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = $bouncer_port
-unix_socket_dir =
-auth_type = trust
-auth_file = $scratch/users
-pool_mode = transaction
-default_pool_size = 2
-EOF2
-start_bouncer() {
-    local as=()
-    # It refuses to run as root.
-    [ "$(id -u)" = 0 ] && as=(setpriv --reuid postgres --regid postgres --clear-groups)
-    ${as[@]+"${as[@]}"} pgbouncer "$scratch/bouncer.ini" >"$scratch/bouncer.log" 2>&1 &
-    bouncer_pid=$!
-}
+configure_bouncer weir '*' transaction 'default_pool_size = 2'
 through() { PGPORT=$bouncer_port PGUSER=weir sql "$@"; }
 start_bouncer
 wait_until "PgBouncer answers" through -c "SELECT 1"

@@ -14,27 +14,7 @@ quick='backoff_min = "100ms" backoff_max = "300ms" connect_timeout = "2s"'
 up_is() { metric_is "$1" pg_up "to=\"$2\""; }
 
 # ---- PgBouncer in transaction mode, with one server connection for all ---------------------------------------------------
-bouncer_port=$(free_port)
-printf '"app" ""\n' > "$scratch/users"
-cat > "$scratch/bouncer.ini" <<EOF2
-[databases]
-postgres = host=127.0.0.1 port=$PGPORT
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = $bouncer_port
-unix_socket_dir =
-auth_type = trust
-auth_file = $scratch/users
-pool_mode = transaction
-default_pool_size = 1
-EOF2
-start_bouncer() {
-    local as=()
-    # It refuses to run as root.
-    [ "$(id -u)" = 0 ] && as=(setpriv --reuid postgres --regid postgres --clear-groups)
-    ${as[@]+"${as[@]}"} pgbouncer "$scratch/bouncer.ini" >"$scratch/bouncer.log" 2>&1 &
-    bouncer_pid=$!
-}
+configure_bouncer app postgres transaction 'default_pool_size = 1'
 through() { PGPORT=$bouncer_port PGUSER=app sql "$@"; }
 settings="SELECT name, setting FROM pg_settings WHERE name IN ('search_path', 'default_transaction_read_only', 'transaction_read_only',
     'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'jit', 'client_encoding') ORDER BY 1"

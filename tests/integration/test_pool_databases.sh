@@ -56,30 +56,14 @@ check "own options: by statements" [ "$(pins one)" -gt "$one" ]
 stop_weir
 
 # A pooler that gives each client a session of its own: the operator says that it is none, and it takes no options.
-bouncer_port=$(free_port)
-printf '"app" ""\n' > "$scratch/users"
-cat > "$scratch/bouncer.ini" <<EOF2
-[databases]
-* = host=127.0.0.1 port=$PGPORT
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = $bouncer_port
-unix_socket_dir =
-auth_type = trust
-auth_file = $scratch/users
-pool_mode = session
-EOF2
-as=()
-# It refuses to run as root.
-[ "$(id -u)" = 0 ] && as=(setpriv --reuid postgres --regid postgres --clear-groups)
-${as[@]+"${as[@]}"} pgbouncer "$scratch/bouncer.ini" >"$scratch/bouncer.log" 2>&1 &
-bouncer=$!
+configure_bouncer app '*' session
+start_bouncer
 wait_until "PgBouncer answers" sh -c "PGPORT=$bouncer_port PGUSER=app psql -XqtAc 'SELECT 1'"
 watched "$bouncer_port" "PgBouncer in session mode" 'pooler = "no"'
 refused() { grep -c 'closing because: unsupported startup parameter: options' "$scratch/bouncer.log"; }
 check "PgBouncer in session mode: it refuses options once, and is not asked again: $(refused)" [ "$(refused)" = 1 ]
 check "PgBouncer in session mode: nobody is told of a failure" [ "$(metric weir_pool_connect_failures_total)" = 0 ]
 stop_weir
-kill $bouncer
-wait $bouncer 2>/dev/null
+kill "$bouncer_pid"
+wait "$bouncer_pid" 2>/dev/null
 finish
