@@ -6,8 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/tcp.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +20,7 @@
 #define OPTIONS_VERSION_MIN 140000 /* from here on a server says unasked what pin asks for */
 #define END_NS SECOND_NS
 #define IDLE_READS_MAX 16u
-#define READ_BYTES 16384 /* libpq reads so much at a time, while no message is longer */
-#define STREAM_BYTES 65536        /* of a long answer at a time */
+#define STREAM_BYTES 65536 /* of a long answer at a time */
 #define STREAM_WAIT_NS 2000000
 
 /* What a server says, on one line and not too long. */
@@ -341,8 +338,10 @@ int session_open(struct session *session, const struct weir_host *host, struct w
 
 void session_close(struct session *session)
 {
-    if (session->connection)
+    if (session->connection) {
+        gate_close(&session->gate, session->connection);
         PQfinish(session->connection);
+    }
     if (session->ending)
         close(session->ending);
     *session = (struct session){0};
@@ -350,9 +349,11 @@ void session_close(struct session *session)
 
 void session_leave(struct session *session)
 {
-    /* The backend ends the stream when nothing of it is left. */
-    int ending = fcntl(PQsocket(session->connection), F_DUPFD_CLOEXEC, 3);
+    int ending;
 
+    /* The backend ends the stream when nothing of it is left. */
+    gate_close(&session->gate, session->connection);
+    ending = fcntl(PQsocket(session->connection), F_DUPFD_CLOEXEC, 3);
     session_close(session);
     if (ending < 0)
         return;
@@ -387,9 +388,9 @@ bool session_alive(struct session *session)
     /* The server's last words come before the end of the stream: all there is has to be read.  One that has much to say unasked
      * is not waited for. */
     for (unsigned reads = 0; PQstatus(session->connection) == CONNECTION_OK && poll(&ready, 1, 0) > 0; reads++)
-        if (reads == IDLE_READS_MAX || !PQconsumeInput(session->connection))
+        if (reads == IDLE_READS_MAX || !gate_read(&session->gate, session->connection))
             return false;
-    return PQstatus(session->connection) == CONNECTION_OK;
+    return gate_drain(&session->gate, session->connection) && PQstatus(session->connection) == CONNECTION_OK;
 }
 
 int session_lend(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
@@ -429,7 +430,7 @@ static int broken(struct session *session, const struct weir_host *host, struct 
     char text[SESSION_REASON_MAX];
 
     session->doomed = true;
-    clean(text, PQerrorMessage(session->connection));
+    clean(text, *PQerrorMessage(session->connection) ? PQerrorMessage(session->connection) : strerror(errno));
     return host->fail(user, WEIR_EFAIL, "the connection broke: %s", text);
 }
 
@@ -439,31 +440,12 @@ static int late(const struct weir_host *host, struct weir_self *user, int status
     return status == WEIR_ETIMEOUT ? host->fail(user, status, "the server did not answer before the deadline") : status;
 }
 
-/* How much has come, after a wait.  It stays 0 on a socket that is not TCP. */
-static void count_received(struct session *session)
-{
-    struct tcp_info info = {0};
-    socklen_t size = sizeof(info);
-
-    if (getsockopt(PQsocket(session->connection), IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
-        return;
-    session->unread_bytes += info.tcpi_bytes_received - session->received_bytes;
-    session->received_bytes = info.tcpi_bytes_received;
-}
-
-/* Takes some of what has come; false if the connection is broken. */
-static bool take(struct session *session)
-{
-    session->unread_bytes -= session->unread_bytes < READ_BYTES ? session->unread_bytes : READ_BYTES;
-    return PQconsumeInput(session->connection);
-}
-
-/* The same, of an answer or a row that began when `before` bytes had been received: libpq keeps all of it. */
+/* Takes some of a result or a row that began when `before` bytes had been received: libpq keeps all of it. */
 static int consume(struct session *session, const struct weir_host *host, struct weir_self *user, uint64_t before)
 {
-    if (!take(session))
+    if (!gate_read(&session->gate, session->connection))
         return broken(session, host, user);
-    if (session->received_bytes - before <= WEIR_POOL_ANSWER_BYTES_MAX)
+    if (session->gate.received - before <= WEIR_POOL_ANSWER_BYTES_MAX)
         return WEIR_OK;
     session->doomed = true;
     return host->fail(user, WEIR_ELIMIT, "an answer of the server is larger than %u MiB", WEIR_POOL_ANSWER_BYTES_MAX >> 20);
@@ -475,20 +457,19 @@ static int awaited(const struct session *session, int64_t now_ns, int64_t *until
 {
     uint64_t rest = STREAM_BYTES;
 
-    if (session->expected_ns > now_ns && session->expected_bytes > session->received_bytes) {
+    if (session->expected_ns > now_ns && session->expected_bytes > session->gate.received) {
         *until_ns = session->expected_ns;
-        rest = session->expected_bytes - session->received_bytes;
+        rest = session->expected_bytes - session->gate.received;
         return rest < STREAM_BYTES ? (int)rest : STREAM_BYTES;
     }
     *until_ns = now_ns + STREAM_WAIT_NS;
-    return session->flowing && session->received_bytes - session->answer_from > STREAM_BYTES ? STREAM_BYTES : 1;
+    return session->flowing && session->gate.received - session->answer_from > STREAM_BYTES ? STREAM_BYTES : 1;
 }
 
 /* Waits for more of an answer. */
 static int wait_for_more(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                          int64_t deadline_ns)
 {
-    uint64_t known = session->received_bytes;
     int64_t until_ns;
     int bytes = awaited(session, host->now_ns(), &until_ns), status = WEIR_EAGAIN;
 
@@ -496,29 +477,31 @@ static int wait_for_more(struct session *session, const struct weir_host *host, 
         set_lowat(session, bytes);
         status = host->wait_fd(user, PQsocket(session->connection), POLLIN, until_ns);
     }
-    if (status < 0 && status != WEIR_ETIMEOUT) {
-        status = wait_for(session, host, user, worker, POLLIN, deadline_ns);
-        if (status < 0)
-            return late(host, user, status);
-    }
-    count_received(session);
-    session->flowing = session->received_bytes > known;
-    return WEIR_OK;
+    if (status >= 0 || status == WEIR_ETIMEOUT)
+        return WEIR_OK;
+    status = wait_for(session, host, user, worker, POLLIN, deadline_ns);
+    return status < 0 ? late(host, user, status) : WEIR_OK;
 }
 
 /* Takes more of an answer, which is waited for unless it is here. */
 static int more(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker, uint64_t before,
                 int64_t deadline_ns)
 {
-    bool here = session->unread_bytes && host->now_ns() < deadline_ns;
-    int status = here ? WEIR_OK : wait_for_more(session, host, user, worker, deadline_ns);
+    uint64_t known = session->gate.received;
+    int status;
 
-    return status < 0 ? status : consume(session, host, user, before);
+    if (gate_ready(&session->gate) && host->now_ns() < deadline_ns)
+        return consume(session, host, user, before);
+    status = wait_for_more(session, host, user, worker, deadline_ns);
+    if (status == WEIR_OK)
+        status = consume(session, host, user, before);
+    session->flowing = session->gate.received > known;
+    return status;
 }
 
 void session_expect(struct session *session, uint64_t answer_bytes, int64_t until_ns)
 {
-    session->expected_bytes = session->received_bytes + answer_bytes;
+    session->expected_bytes = session->gate.received + answer_bytes;
     session->expected_ns = answer_bytes ? until_ns : 0;
 }
 
@@ -533,11 +516,9 @@ int session_send(struct session *session, const struct weir_host *host, struct w
         return broken(session, host, user);
     session->busy = true;
     while ((left = PQflush(session->connection)) > 0) {
-        status = wait_for(session, host, user, worker, POLLOUT | POLLIN, deadline_ns);
+        status = wait_for(session, host, user, worker, POLLOUT, deadline_ns);
         if (status < 0)
             return status;
-        if ((status & POLLIN) && !PQconsumeInput(session->connection))
-            return broken(session, host, user);
     }
     return left < 0 ? broken(session, host, user) : WEIR_OK;
 }
@@ -554,7 +535,7 @@ int session_result(struct session *session, const struct weir_host *host, struct
     char text[SESSION_REASON_MAX];
     const char *state;
     ExecStatusType kind;
-    uint64_t before = session->received_bytes;
+    uint64_t before = session->gate.received;
     int status;
 
     *result = NULL;
@@ -568,8 +549,9 @@ int session_result(struct session *session, const struct weir_host *host, struct
     if (!*result) {
         session->busy = false;
         session->expected_ns = 0;
-        session->unread_bytes = 0;
-        return PQstatus(session->connection) == CONNECTION_OK ? WEIR_OK : broken(session, host, user);
+        return gate_drain(&session->gate, session->connection) && PQstatus(session->connection) == CONNECTION_OK
+                   ? WEIR_OK
+                   : broken(session, host, user);
     }
     kind = PQresultStatus(*result);
     if (copies_on(session, kind)) {
@@ -601,8 +583,7 @@ int session_result(struct session *session, const struct weir_host *host, struct
                 session->doomed = true;
                 return status;
             }
-            count_received(session);
-            if (!take(session) || session->received_bytes - before > WEIR_POOL_ANSWER_BYTES_MAX) {
+            if (!gate_read(&session->gate, session->connection) || session->gate.received - before > WEIR_POOL_ANSWER_BYTES_MAX) {
                 session->doomed = true;
                 return status;
             }
@@ -618,14 +599,14 @@ int session_result(struct session *session, const struct weir_host *host, struct
         }
     }
     session->busy = false;
-    session->unread_bytes = 0;
+    session->doomed |= !gate_drain(&session->gate, session->connection);
     return status;
 }
 
 int session_copy_row(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                      char **row, int *length, int64_t deadline_ns)
 {
-    uint64_t before = session->received_bytes;
+    uint64_t before = session->gate.received;
     int status;
 
     while ((*length = PQgetCopyData(session->connection, row, 1)) == 0)

@@ -6,6 +6,7 @@
 #ifndef POOL_SESSION_H
 #define POOL_SESSION_H
 
+#include "gate.h"
 #include "weir_pool.h"
 #include "worker.h"
 
@@ -40,9 +41,8 @@ struct session {
     bool flowing;                  /* the last wait brought more of the answer */
     int ending;                    /* the socket of the one before, while the server may not have let go of it; 0: none */
     int lowat;                     /* bytes for which the socket wakes us */
-    uint64_t received_bytes;       /* by the end of the last wait, */
-    uint64_t unread_bytes;         /* how many of them libpq may not have taken yet; */
-    uint64_t answer_from;          /* received_bytes when the last result came; */
+    struct gate gate;              /* what libpq reads through */
+    uint64_t answer_from;          /* bytes received when the last result came; */
     uint64_t expected_bytes;       /* they will come to this at least, */
     int64_t expected_ns;           /* by this time (CLOCK_MONOTONIC) */
 };

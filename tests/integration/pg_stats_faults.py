@@ -230,20 +230,24 @@ def main():
         jobs.put(job)
     done, wrong, began = [0] * LANES, [], time.monotonic()
 
+    def look(lane, proxy, job):
+        kind, at, seed, script, name = job
+        good = 'weir did not ask so much any more'
+        try:
+            if proxy.wait_fired(proxy.arm(kind, at, seed, script), LIMIT):
+                good = watch.recovers(lane, time.monotonic())
+        except Exception as error:  # of this test itself
+            good = repr(error)
+        if good is not True:
+            wrong.append('%s at byte %d: %s' % (name, at, good))
+
     def work(lane, proxy):
         while len(wrong) < WRONG_MAX:
             try:
-                kind, at, seed, script, name = jobs.get_nowait()
+                job = jobs.get_nowait()
             except queue.Empty:
                 return
-            good = 'weir did not ask so much any more'
-            try:
-                if proxy.wait_fired(proxy.arm(kind, at, seed, script), LIMIT):
-                    good = watch.recovers(lane, time.monotonic())
-            except Exception as error:  # of this test itself
-                good = repr(error)
-            if good is not True:
-                wrong.append('%s at byte %d: %s' % (name, at, good))
+            look(lane, proxy, job)
             done[lane] += 1
 
     before = watch.after(time.monotonic())
@@ -275,6 +279,17 @@ def main():
     # What malloc keeps of answers that were large; and each session's largest answer, while libpq doubles its buffer.
     say(warm is not None and now - warm < MEMORY * LANES * 4096, 'memory does not grow with the number of faults')
     say(most - start < MEMORY * LANES * 2 * 16384, 'memory stays bounded: %d kB at most' % most)
+    # One alone, with the machine for itself: the server sends as fast as it can what it said would be long.
+    with open('/proc/%d/clear_refs' % pid, 'w') as clear:
+        clear.write('5') # proc(5): resets VmHWM
+    now = resident(pid, 'VmRSS')
+    alone = [(name, at) for name in ('a row', 'a row of COPY', 'notices', 'COPY data') for at in [first] + chance.sample(heads[1:], 4)]
+    for name, at in alone:
+        script, again = ENDLESS[name]
+        look(0, proxies[0], ('script', at, 0, (script, again * 1000), name + ' without end, alone'))
+    say(not wrong, 'one alone recovers from each of %d that do not end: %s' % (len(alone), '; '.join(wrong) or 'yes'))
+    most = resident(pid, 'VmHWM')
+    say(most - now < MEMORY * 4 * 16384, 'and costs one answer: %d kB, %d kB at most' % (now, most))
 
 
 main()
