@@ -7,20 +7,23 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define SPACE_BYTES 8192 /* libpq's buffer has so much at least when it reads */
+
 static bool make(struct gate *gate, int socket)
 {
     const int room = 4 * (int)GATE_BYTES; /* the kernel's own structs count, too */
-    int ends[2];
+    int ends[2], server;
 
-    if (gate->inlet)
-        return true;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
-        return false;
-    gate->inlet = ends[0];
-    gate->outlet = ends[1];
-    (void)setsockopt(gate->inlet, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-    gate->server = fcntl(socket, F_DUPFD_CLOEXEC, 3);
-    return gate->server >= 0;
+    if (!gate->inlet) {
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
+            return false;
+        gate->inlet = ends[0];
+        gate->outlet = ends[1];
+        (void)setsockopt(gate->inlet, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+    }
+    if (!gate->server && (server = fcntl(socket, F_DUPFD_CLOEXEC, 3)) >= 0)
+        gate->server = server;
+    return gate->server;
 }
 
 /* What libpq wrote into the gate. */
@@ -45,13 +48,19 @@ static bool put_back(struct gate *gate, const PGconn *connection)
 /* Lets libpq read from the gate, and puts its socket back when the gate is empty. */
 static bool pass_on(struct gate *gate, PGconn *connection)
 {
-    /* Of a record of 16 kB, which TLS or GSSAPI keeps, libpq takes 8 kB at least. */
-    unsigned reads = PQsslInUse(connection) || PQgssEncInUse(connection) ? 3 : 1;
-    bool good = true;
+    bool wrapped = PQsslInUse(connection) || PQgssEncInUse(connection), good = PQconsumeInput(connection);
 
-    while (good && reads-- > 0)
-        good = PQconsumeInput(connection);
-    good = good && forward(gate) && ioctl(gate->outlet, FIONREAD, &gate->held) == 0;
+    if (wrapped) {
+        /* Of a record of 16 kB, which TLS or GSSAPI keeps, libpq takes SPACE_BYTES at least.  If these find the end, so will the next. */
+        if (good && PQconsumeInput(connection))
+            (void)PQconsumeInput(connection);
+        good = good && forward(gate);
+    }
+    if (gate->held <= SPACE_BYTES && !wrapped)
+        gate->held = 0;
+    else
+        good = good && ioctl(gate->outlet, FIONREAD, &gate->held) == 0;
+    gate->spoilt |= wrapped || !good;
     return (good && gate->held) || (put_back(gate, connection) && good);
 }
 
@@ -68,8 +77,11 @@ bool gate_read(struct gate *gate, PGconn *connection)
         return true;
     if (got <= 0)
         return PQconsumeInput(connection); /* finds the end, too, and has words for it */
+    if (!make(gate, PQsocket(connection)))
+        return false;
     gate->received += (uint64_t)got;
-    return make(gate, PQsocket(connection)) && send(gate->inlet, piece, (size_t)got, MSG_DONTWAIT) == got &&
+    gate->held = (int)got;
+    return send(gate->inlet, piece, (size_t)got, MSG_DONTWAIT) == got &&
            dup3(gate->outlet, PQsocket(connection), O_CLOEXEC) >= 0 && pass_on(gate, connection);
 }
 
@@ -88,14 +100,22 @@ bool gate_drain(struct gate *gate, PGconn *connection)
     return good;
 }
 
-void gate_close(struct gate *gate, PGconn *connection)
+void gate_leave(struct gate *gate, PGconn *connection)
 {
+    if (gate->held || gate->spoilt)
+        gate_free(gate);
     if (gate->held)
         (void)put_back(gate, connection);
+    if (gate->server)
+        close(gate->server);
+    *gate = (struct gate){.inlet = gate->inlet, .outlet = gate->outlet};
+}
+
+void gate_free(struct gate *gate)
+{
     if (gate->inlet) {
         close(gate->inlet);
         close(gate->outlet);
-        close(gate->server);
     }
-    *gate = (struct gate){0};
+    gate->inlet = gate->outlet = 0;
 }

@@ -18,8 +18,9 @@
 
 struct gate { /* all 0: new */
     int inlet, outlet; /* the pair; 0: none yet */
-    int server;        /* another descriptor of the connection's own socket */
+    int server;        /* another descriptor of the connection's own socket; 0: none yet */
     int held;          /* bytes that libpq has not read yet; while there are, its descriptor is the outlet */
+    bool spoilt;       /* the pair may have what the next connection must not see, as libpq's last words */
     bool more;         /* and the server may have sent more than these */
     uint64_t received; /* bytes, since the beginning */
 };
@@ -31,7 +32,10 @@ bool gate_read(struct gate *gate, PGconn *connection);
 bool gate_ready(const struct gate *gate);
 /* Lets libpq read what it has not read yet of the last piece, before it writes; false if the connection is broken. */
 bool gate_drain(struct gate *gate, PGconn *connection);
-/* Before PQfinish, or whenever the connection's socket is to be its own: what libpq has not read yet is lost. */
-void gate_close(struct gate *gate, PGconn *connection);
+/* Before PQfinish: the connection gets its socket back, and the gate is as new, but for the pair, which serves the next connection if
+ * it is empty. */
+void gate_leave(struct gate *gate, PGconn *connection);
+/* Closes the pair, after gate_leave. */
+void gate_free(struct gate *gate);
 
 #endif

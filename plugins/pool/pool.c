@@ -662,6 +662,8 @@ static void destroy(void *state)
 
     if (pool->slots)
         (void)stop(state);
+    for (int64_t i = 0; pool->slots && i < pool->config->max; i++)
+        session_free(&pool->slots[i].session);
     if (pool->free_fd >= 0)
         close(pool->free_fd);
     worker_free(pool->worker);

@@ -126,6 +126,12 @@ static bool has_options(const struct session_target *target)
     return false;
 }
 
+/* As new, but for the gate, which serves all sessions that are in this place. */
+static void renew(struct session *session)
+{
+    *session = (struct session){.lowat = 1, .gate = session->gate};
+}
+
 /* ---- Connecting ---------------------------------------------------------------------------------------------------- */
 
 /* One address of the server, until the deadline. */
@@ -273,7 +279,7 @@ static int connect_any(struct session *session, const struct weir_host *host, st
         /* Each address has its share of what is left, so that a dead first one does not use it all. */
         int64_t now_ns = host->now_ns(), share_ns = (deadline_ns - now_ns) / (int64_t)(addresses->count - i);
 
-        *session = (struct session){.lowat = 1};
+        renew(session);
         status = connect_one(session, host, user, worker, target, database, target->lookup ? addresses->text[i] : NULL, options,
                              now_ns + share_ns, reason);
     }
@@ -307,7 +313,7 @@ int session_open(struct session *session, const struct weir_host *host, struct w
     char text[OPTIONS_BYTES], *options = target->direct && !has_options(target) ? text : NULL;
     int status = WEIR_EFAIL;
 
-    *session = (struct session){.lowat = 1};
+    renew(session);
     if (target->lookup) {
         status = worker_resolve(worker, host, user, target->host, deadline_ns, &addresses, reason, SESSION_REASON_MAX);
         if (status < 0)
@@ -339,12 +345,18 @@ int session_open(struct session *session, const struct weir_host *host, struct w
 void session_close(struct session *session)
 {
     if (session->connection) {
-        gate_close(&session->gate, session->connection);
+        gate_leave(&session->gate, session->connection);
         PQfinish(session->connection);
     }
     if (session->ending)
         close(session->ending);
-    *session = (struct session){0};
+    renew(session);
+}
+
+void session_free(struct session *session)
+{
+    session_close(session);
+    gate_free(&session->gate);
 }
 
 void session_leave(struct session *session)
@@ -352,7 +364,7 @@ void session_leave(struct session *session)
     int ending;
 
     /* The backend ends the stream when nothing of it is left. */
-    gate_close(&session->gate, session->connection);
+    gate_leave(&session->gate, session->connection);
     ending = fcntl(PQsocket(session->connection), F_DUPFD_CLOEXEC, 3);
     session_close(session);
     if (ending < 0)

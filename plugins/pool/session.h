@@ -52,6 +52,8 @@ struct session {
 int session_open(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                  const struct session_target *target, const char *database, int64_t deadline_ns, char *reason);
 void session_close(struct session *session);
+/* The same, when no other is to be opened in its place. */
+void session_free(struct session *session);
 /* Closes one, for session_end to wait until the server has let go of it. */
 void session_leave(struct session *session);
 /* Closes one, if there is one, and waits a moment until the server has let go of it, so that the next does not count beside it. */
