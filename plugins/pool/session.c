@@ -591,7 +591,9 @@ int session_result(struct session *session, const struct weir_host *host, struct
         PGresult *rest;
 
         while (PQisBusy(session->connection)) {
-            if (wait_for(session, host, user, worker, POLLIN, deadline_ns) < 0) {
+            bool here = gate_ready(&session->gate) && host->now_ns() < deadline_ns;
+
+            if (!here && wait_for(session, host, user, worker, POLLIN, deadline_ns) < 0) {
                 session->doomed = true;
                 return status;
             }
