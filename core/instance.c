@@ -19,7 +19,7 @@
 #define DRAIN_NS (2 * CLOCK_SECOND_NS)       /* for catching up before a task */
 #define TOGETHER_NS (CLOCK_SECOND_NS / 1000)
 #define LANE_IDLE_NS (CLOCK_SECOND_NS / 10)
-#define WAITING_NS (CLOCK_SECOND_NS / 50)    /* in a wait of a collect, sinks hear so late of a pass that it ended with next_pass */
+#define WAITING_NS (CLOCK_SECOND_NS / 10)    /* in a wait of a collect, sinks hear so late of a pass that it ended with next_pass */
 #define NEWS_MAX 32768u                      /* ... and at once of as many samples as this: a MiB */
 #define RETOLD_NS (60 * CLOCK_SECOND_NS)     /* another reason of the same failure is told this often */
 #define SUPERVISE_MIN_NS (CLOCK_SECOND_NS / 5)

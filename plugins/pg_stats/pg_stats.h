@@ -165,6 +165,7 @@ struct pg_stats {
     struct budget budget;
     int64_t up_ns;                 /* when `up` was last served; CLOCK_MONOTONIC */
     uint64_t round_trips, backend_ns;
+    bool here;                     /* the server's processes are on this host: found at each visit of the pool's own database */
     uint32_t up_series;
     bool silent;                   /* `up` had no answer before its deadline */
     struct texts *texts;
@@ -265,9 +266,9 @@ int figures_publish(struct pg_stats *stats);
 void figures_free(struct pg_stats *stats);
 
 /* ---- backend.c ---- */
-/* A view of the CPU time that the session's server process uses; below 0 if it is not on this host, or hidden.  close() it. */
-int backend_open(PGconn *connection);
-/* What it has used, ns; 0 if it has ended. */
-uint64_t backend_cpu_ns(int view);
+/* Whether the session's server process is on this host, and shows. */
+bool backend_is_here(const PGconn *connection);
+/* CPU time that such a one has used, ns; 0 if it has ended. */
+uint64_t backend_cpu_ns(const PGconn *connection);
 
 #endif

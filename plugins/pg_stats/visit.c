@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MESSAGE_MAX (1u << 20)    /* bytes of one message */
 #define MESSAGE_HEADER 5u         /* of the protocol, before each row of a COPY */
@@ -45,8 +44,7 @@ struct visit {
     char sqlstate[6];
     int64_t began_ns;
     double clock;              /* of the server, at the end of the answer before; s since the epoch */
-    int backend;               /* as backend_open gives it, */
-    uint64_t backend_ns;       /* and its CPU time at the beginning */
+    uint64_t backend_ns;       /* CPU time of the server's process at the beginning */
     bool first;                /* the source that the visit is for was never asked before */
     bool changed;              /* the facts are others than those the message was made with */
 };
@@ -718,16 +716,22 @@ static int acquire(struct visit *visit)
     return status;
 }
 
+/* CPU time of the server's process; 0 if it is not known. */
+static uint64_t backend_ns(const struct visit *visit)
+{
+    return visit->stats->here && !(visit->lease.flags & WEIR_POOL_POOLER) ? backend_cpu_ns(visit->lease.connection) : 0;
+}
+
 /* What the visit has cost. */
 static void account_visit(struct visit *visit)
 {
-    uint64_t backend_ns = backend_cpu_ns(visit->backend);
+    uint64_t now_ns = backend_ns(visit);
     struct target *target = visit->target;
     int64_t took[PURSES] = {[PURSE_TIME] = host->now_ns() - visit->began_ns}, reserve[PURSES];
 
-    if (backend_ns > visit->backend_ns && visit->backend_ns) {
-        took[PURSE_CPU] = (int64_t)(backend_ns - visit->backend_ns);
-        visit->stats->backend_ns += backend_ns - visit->backend_ns;
+    if (now_ns > visit->backend_ns && visit->backend_ns) {
+        took[PURSE_CPU] = (int64_t)(now_ns - visit->backend_ns);
+        visit->stats->backend_ns += now_ns - visit->backend_ns;
     }
     for (size_t i = 0; i < visit->count; i++)
         took[PURSE_ROWS] += visit->sources[i]->cost_rows;
@@ -764,12 +768,13 @@ int visit(struct source *source, const struct weir_pass *pass, const struct weir
 {
     struct visit visit = {.stats = source->stats, .pool = pool, .provider = provider, .target = source->target, .at = source,
                           .pass = *pass, .lease.size = sizeof(visit.lease), .began_ns = host->now_ns(), .first = source->fresh};
+    const bool home = source->target == &source->stats->target;
     int64_t planned[PURSES];
     enum answer answer;
     int status;
 
     reserve_of(source->stats, source->target, planned);
-    if (source->target != &source->stats->target)
+    if (!home)
         planned[PURSE_TIME] += source->target->took_ns; /* connecting is most of it */
     answer = may_ask(source, planned);
     if (answer == FAILED_LATELY)
@@ -786,19 +791,18 @@ int visit(struct source *source, const struct weir_pass *pass, const struct weir
         pass_ended(source, status);
         return status;
     }
-    visit.backend = visit.lease.flags & WEIR_POOL_POOLER ? -1 : backend_open(visit.lease.connection);
-    visit.backend_ns = backend_cpu_ns(visit.backend);
+    if (home)
+        source->stats->here = !(visit.lease.flags & WEIR_POOL_POOLER) && backend_is_here(visit.lease.connection);
+    visit.backend_ns = backend_ns(&visit);
     choose(&visit, source, planned);
     visit.copy = copy_new();
     status = visit.copy ? serve(&visit) : WEIR_ENOMEM;
     pass_ended(visit.at, status);
     account_visit(&visit);
-    if (visit.backend >= 0)
-        close(visit.backend);
     if (has_filled(&visit) || is_in_turn(&visit))
         visit.lease.flags |= WEIR_POOL_DISCARD;
     pool->release(provider, source->stats->self, &visit.lease);
-    if (visit.target == &source->stats->target)
+    if (home)
         databases_sweep(source->stats, visit.at);
     copy_free(visit.copy);
     message_free(&visit);

@@ -38,14 +38,21 @@ static bool forward(const struct gate *gate)
     return true;
 }
 
-/* Gives the connection its socket back, unless libpq has closed it. */
-static bool put_back(struct gate *gate, const PGconn *connection)
+/* Puts one of the two under the number of libpq's descriptor, unless it has closed that. */
+static bool place(struct gate *gate, const PGconn *connection, bool placed)
 {
-    gate->held = 0;
-    return PQsocket(connection) < 0 || dup3(gate->server, PQsocket(connection), O_CLOEXEC) >= 0;
+    if (gate->placed == placed)
+        return true;
+    gate->placed = placed;
+    return PQsocket(connection) < 0 || dup3(placed ? gate->outlet : gate->server, PQsocket(connection), O_CLOEXEC) >= 0;
 }
 
-/* Lets libpq read from the gate, and puts its socket back when the gate is empty. */
+int gate_socket(const struct gate *gate, const PGconn *connection)
+{
+    return gate->placed ? gate->server : PQsocket(connection);
+}
+
+/* Lets libpq read from the gate. */
 static bool pass_on(struct gate *gate, PGconn *connection)
 {
     bool wrapped = PQsslInUse(connection) || PQgssEncInUse(connection), good = PQconsumeInput(connection);
@@ -61,7 +68,7 @@ static bool pass_on(struct gate *gate, PGconn *connection)
     else
         good = good && ioctl(gate->outlet, FIONREAD, &gate->held) == 0;
     gate->spoilt |= wrapped || !good;
-    return (good && gate->held) || (put_back(gate, connection) && good);
+    return good;
 }
 
 bool gate_read(struct gate *gate, PGconn *connection)
@@ -71,18 +78,17 @@ bool gate_read(struct gate *gate, PGconn *connection)
 
     if (gate->held)
         return pass_on(gate, connection);
-    got = recv(PQsocket(connection), piece, sizeof(piece), MSG_DONTWAIT);
+    got = recv(gate_socket(gate, connection), piece, sizeof(piece), MSG_DONTWAIT);
     gate->more = got == (ssize_t)sizeof(piece);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return true;
     if (got <= 0)
-        return PQconsumeInput(connection); /* finds the end, too, and has words for it */
+        return place(gate, connection, false) && PQconsumeInput(connection); /* finds the end, too, and has words for it */
     if (!make(gate, PQsocket(connection)))
         return false;
     gate->received += (uint64_t)got;
     gate->held = (int)got;
-    return send(gate->inlet, piece, (size_t)got, MSG_DONTWAIT) == got &&
-           dup3(gate->outlet, PQsocket(connection), O_CLOEXEC) >= 0 && pass_on(gate, connection);
+    return send(gate->inlet, piece, (size_t)got, MSG_DONTWAIT) == got && place(gate, connection, true) && pass_on(gate, connection);
 }
 
 bool gate_ready(const struct gate *gate)
@@ -97,18 +103,18 @@ bool gate_drain(struct gate *gate, PGconn *connection)
     while (good && gate->held)
         good = pass_on(gate, connection);
     gate->more = false;
-    return good;
+    return good && place(gate, connection, false);
 }
 
-void gate_leave(struct gate *gate, PGconn *connection)
+int gate_leave(struct gate *gate, PGconn *connection)
 {
+    int server = gate->server;
+
     if (gate->held || gate->spoilt)
         gate_free(gate);
-    if (gate->held)
-        (void)put_back(gate, connection);
-    if (gate->server)
-        close(gate->server);
+    (void)place(gate, connection, false);
     *gate = (struct gate){.inlet = gate->inlet, .outlet = gate->outlet};
+    return server;
 }
 
 void gate_free(struct gate *gate)

@@ -51,7 +51,7 @@ static void ignore_notice(void *context, const PGresult *result)
 static void set_lowat(struct session *session, int bytes)
 {
     if (session->lowat != bytes)
-        (void)setsockopt(PQsocket(session->connection), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+        (void)setsockopt(gate_socket(&session->gate, session->connection), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
     session->lowat = bytes;
 }
 
@@ -64,7 +64,7 @@ static int wait_for(struct session *session, const struct weir_host *host, struc
 
     set_lowat(session, 1);
     if (host->now_ns() < deadline_ns)
-        ready = host->wait_fd(user, PQsocket(session->connection), events, deadline_ns);
+        ready = host->wait_fd(user, gate_socket(&session->gate, session->connection), events, deadline_ns);
     if (ready >= 0)
         return ready;
     session->doomed = true;
@@ -344,10 +344,11 @@ int session_open(struct session *session, const struct weir_host *host, struct w
 
 void session_close(struct session *session)
 {
-    if (session->connection) {
-        gate_leave(&session->gate, session->connection);
-        PQfinish(session->connection);
-    }
+    int server = session->connection ? gate_leave(&session->gate, session->connection) : 0;
+
+    PQfinish(session->connection);
+    if (server)
+        close(server);
     if (session->ending)
         close(session->ending);
     renew(session);
@@ -364,8 +365,9 @@ void session_leave(struct session *session)
     int ending;
 
     /* The backend ends the stream when nothing of it is left. */
-    gate_leave(&session->gate, session->connection);
-    ending = fcntl(PQsocket(session->connection), F_DUPFD_CLOEXEC, 3);
+    ending = gate_leave(&session->gate, session->connection);
+    if (!ending)
+        ending = fcntl(PQsocket(session->connection), F_DUPFD_CLOEXEC, 3);
     session_close(session);
     if (ending < 0)
         return;
@@ -487,7 +489,7 @@ static int wait_for_more(struct session *session, const struct weir_host *host, 
 
     if (bytes > 1 && until_ns < deadline_ns) {
         set_lowat(session, bytes);
-        status = host->wait_fd(user, PQsocket(session->connection), POLLIN, until_ns);
+        status = host->wait_fd(user, gate_socket(&session->gate, session->connection), POLLIN, until_ns);
     }
     if (status >= 0 || status == WEIR_ETIMEOUT)
         return WEIR_OK;

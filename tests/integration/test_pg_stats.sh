@@ -99,6 +99,15 @@ check "every state of every database" [ "$(curl -sf "$url/metrics" | grep -c '^p
 check "every lock mode of every database" [ "$(curl -sf "$url/metrics" | grep -c '^pg_locks_count{datname="template1"')" = 9 ]
 check "pg_static" sh -c "curl -sf $url/metrics | grep -qE '^pg_static\{server=\"127.0.0.1:$PGPORT\",short_version=\"[0-9]+\.[0-9]+\.0\",version=\"PostgreSQL [0-9]'"
 
+# Its one session's process has used a little more than was counted: what it took to begin.
+cost_is_its_own() {
+    local pid counted
+    pid=$(sql -c "SELECT pid FROM pg_stat_activity WHERE application_name = 'weir' AND datname = 'postgres'")
+    counted=$(metric weir_pg_backend_cpu_seconds_total 'instance="pg_stats/a"')
+    python3 -c "import sys; used = int(open('/proc/$pid/schedstat').read().split()[0]) / 1e9; sys.exit(not used / 4 < float('$counted') <= used)"
+}
+wait_until "the CPU time of the server's process is counted" cost_is_its_own
+
 sql -c "CREATE TABLE short_lived (a int)" -c "SELECT count(*) FROM short_lived" >/dev/null
 wait_until "a new table is seen" sh -c "curl -sf $url/metrics | grep -q 'relname=\"short_lived\"'"
 sql -c "DROP TABLE short_lived"
