@@ -543,11 +543,33 @@ static bool copies_on(const struct session *session, ExecStatusType kind)
     return kind == PGRES_COPY_IN || kind == PGRES_COPY_BOTH || (kind == PGRES_COPY_OUT && session->copying);
 }
 
+/* Reads to the end of a failed statement, so that the session is ready for another; a session that is not is doomed. */
+static void pass_over(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
+                      uint64_t before, int64_t deadline_ns)
+{
+    PGresult *rest = NULL;
+
+    session->expected_ns = 0;
+    while (!session->doomed && PQstatus(session->connection) == CONNECTION_OK) {
+        if (PQisBusy(session->connection)) {
+            session->doomed |= more(session, host, user, worker, before, deadline_ns) < 0;
+        } else if (!(rest = PQgetResult(session->connection))) {
+            break;
+        } else {
+            session->doomed |= PQresultStatus(rest) == PGRES_COPY_OUT || copies_on(session, PQresultStatus(rest));
+            PQclear(rest);
+        }
+    }
+    if (session->doomed)
+        return;
+    session->busy = false;
+    session->doomed = !gate_drain(&session->gate, session->connection);
+}
+
 int session_result(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
                    PGresult **result, char *sqlstate, int64_t deadline_ns)
 {
-    char text[SESSION_REASON_MAX];
-    const char *state;
+    char text[SESSION_REASON_MAX], state[6] = "";
     ExecStatusType kind;
     uint64_t before = session->gate.received;
     int status;
@@ -577,46 +599,18 @@ int session_result(struct session *session, const struct weir_host *host, struct
     session->copying = kind == PGRES_COPY_OUT;
     if (kind != PGRES_FATAL_ERROR && kind != PGRES_BAD_RESPONSE)
         return WEIR_OK;
-    state = PQresultErrorField(*result, PG_DIAG_SQLSTATE);
+    if (PQresultErrorField(*result, PG_DIAG_SQLSTATE))
+        snprintf(state, sizeof(state), "%s", PQresultErrorField(*result, PG_DIAG_SQLSTATE));
     clean(text, PQresultErrorField(*result, PG_DIAG_MESSAGE_PRIMARY));
     if (!*text)
         clean(text, PQresultErrorMessage(*result));
-    if (sqlstate && state)
-        snprintf(sqlstate, 6, "%s", state);
-    status = host->fail(user, WEIR_EFAIL, "%s%s%s", state ? state : "", state ? ": " : "", text);
     PQclear(*result);
     *result = NULL;
-    /* The end of the failed statement, so that the session is ready for another.  Whatever happens meanwhile, what the server said
-     * of the statement is what is told. */
-    session->expected_ns = 0;
-    while (PQstatus(session->connection) == CONNECTION_OK) {
-        PGresult *rest;
-
-        while (PQisBusy(session->connection)) {
-            bool here = gate_ready(&session->gate) && host->now_ns() < deadline_ns;
-
-            if (!here && wait_for(session, host, user, worker, POLLIN, deadline_ns) < 0) {
-                session->doomed = true;
-                return status;
-            }
-            if (!gate_read(&session->gate, session->connection) || session->gate.received - before > WEIR_POOL_ANSWER_BYTES_MAX) {
-                session->doomed = true;
-                return status;
-            }
-        }
-        rest = PQgetResult(session->connection);
-        if (!rest)
-            break;
-        kind = PQresultStatus(rest);
-        PQclear(rest);
-        if (kind == PGRES_COPY_OUT || copies_on(session, kind)) {
-            session->doomed = true;
-            return status;
-        }
-    }
-    session->busy = false;
-    session->doomed |= !gate_drain(&session->gate, session->connection);
-    return status;
+    if (sqlstate)
+        snprintf(sqlstate, sizeof(state), "%s", state);
+    pass_over(session, host, user, worker, before, deadline_ns);
+    /* Whatever happened meanwhile, what the server said of the statement is what is told. */
+    return host->fail(user, WEIR_EFAIL, "%s%s%s", state, *state ? ": " : "", text);
 }
 
 int session_copy_row(struct session *session, const struct weir_host *host, struct weir_self *user, struct worker *worker,
