@@ -394,14 +394,20 @@ void session_end(struct session *session, const struct weir_host *host, struct w
     session_close(session);
 }
 
+/* Whether the server has sent something, or the stream has ended. */
+static bool is_readable(const struct session *session)
+{
+    struct pollfd ready = {.fd = gate_socket(&session->gate, session->connection), .events = POLLIN};
+
+    return poll(&ready, 1, 0) > 0;
+}
+
 bool session_alive(struct session *session)
 {
-    struct pollfd ready = {.fd = PQsocket(session->connection), .events = POLLIN};
-
     set_lowat(session, 1);
     /* The server's last words come before the end of the stream: all there is has to be read.  One that has much to say unasked
      * is not waited for. */
-    for (unsigned reads = 0; PQstatus(session->connection) == CONNECTION_OK && poll(&ready, 1, 0) > 0; reads++)
+    for (unsigned reads = 0; PQstatus(session->connection) == CONNECTION_OK && is_readable(session); reads++)
         if (reads == IDLE_READS_MAX || !gate_read(&session->gate, session->connection))
             return false;
     return gate_drain(&session->gate, session->connection) && PQstatus(session->connection) == CONNECTION_OK;

@@ -362,13 +362,16 @@ check "restarts: never more connections than users" [ "$(most_sockets)" -le 2 ]
 # ---- Killed sessions ----------------------------------------------------------------------------------------------------------------
 failures_of_weir() { curl -sf "$url/metrics" | awk '/^weir_group_passes_failed_total/ {s += $2} END {print s + 0}'; }
 failed=$(failures_of_weir) down=$(log_count 'is down')
-until kill -STOP "$weir_pid" && sessions_are 2 "AND state = 'idle'"; do kill -CONT "$weir_pid"; sleep 0.1; done
-sql -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'weir'" >/dev/null
-wait_until "idle sessions terminated" sessions_are 0
-kill -CONT "$weir_pid"
-wait_until "idle sessions terminated: new ones" sessions_are 2
-passes=$(metric weir_group_passes_total 'instance="pg_stats/one"' 'group="user_tables"')
-wait_until "idle sessions terminated: passes go on" metric_at_least $((passes + 2)) weir_group_passes_total 'instance="pg_stats/one"' 'group="user_tables"'
+# More than once: who looks at them first, and how often they are looked at before one is used, is chance.
+for i in 1 2 3 4 5; do
+    until kill -STOP "$weir_pid" && sessions_are 2 "AND state = 'idle'"; do kill -CONT "$weir_pid"; sleep 0.1; done
+    sql -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'weir'" >/dev/null
+    wait_until "idle sessions terminated, $i" sessions_are 0
+    kill -CONT "$weir_pid"
+    wait_until "idle sessions terminated, $i: new ones" sessions_are 2
+    passes=$(metric weir_group_passes_total 'instance="pg_stats/one"' 'group="user_tables"')
+    wait_until "idle sessions terminated, $i: passes go on" metric_at_least $((passes + 2)) weir_group_passes_total 'instance="pg_stats/one"' 'group="user_tables"'
+done
 check "idle sessions terminated: no pass failed" [ "$(failures_of_weir)" = "$failed" ]
 check "idle sessions terminated: nobody was told of it" [ "$(log_count 'is down')" = "$down" ]
 
